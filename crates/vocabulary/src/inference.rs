@@ -1,0 +1,222 @@
+//! One call to a model: what is asked, what streams back, how it ends. Neutral between providers.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Object,
+    item::{Item, ItemKind},
+    tool::{FunctionTool, ToolChoice},
+    usage::Usage,
+};
+
+/// All that a provider needs to make one inference. `input` is the rendered context, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// The provider's name for the model.
+    pub upstream_model: String,
+    /// The deployment's name, to tell whose opaque blobs may be replayed.
+    pub deployment: String,
+    /// System instructions.
+    pub instructions: Option<Arc<str>>,
+    /// The conversation.
+    pub input: Vec<Arc<Item>>,
+    /// Text of an assistant message that was cut off and is to be continued as the same item; only where the
+    /// provider can continue a prefix.
+    pub prefix: Option<String>,
+    /// Functions on offer.
+    pub tools: Arc<[FunctionTool]>,
+    /// Whether and which to call.
+    pub tool_choice: ToolChoice,
+    /// Whether several calls may come at once; `None` leaves it to the provider.
+    pub parallel_tool_calls: Option<bool>,
+    /// How to sample.
+    pub sampling: Sampling,
+    /// How to think.
+    pub reasoning: Reasoning,
+    /// What the text must look like.
+    pub text: TextFormat,
+    /// The same for every attempt of one effect; sent as a header where the provider takes one.
+    pub idempotency_key: String,
+}
+
+/// Sampling parameters; `None` leaves the provider's default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Sampling {
+    /// 0 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_p: Option<f64>,
+    /// Most tokens to generate in one inference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output_tokens: Option<u64>,
+    /// -2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub presence_penalty: Option<f64>,
+    /// -2 to 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequency_penalty: Option<f64>,
+}
+
+/// How a reasoning model thinks; free text because vendors differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reasoning {
+    /// `none`, `minimal`, `low`, `medium`, `high`…
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effort: Option<String>,
+    /// `auto`, `concise`, `detailed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// What the text of an answer must look like.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextFormat {
+    /// Anything.
+    #[default]
+    Text,
+    /// Any JSON object.
+    JsonObject,
+    /// JSON that follows a schema.
+    JsonSchema {
+        /// The schema's name.
+        name: String,
+        /// What it is for, for the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        description: Option<String>,
+        /// The schema.
+        schema: Value,
+        /// Whether it must be followed; `None` where the client did not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strict: Option<bool>,
+    },
+}
+
+/// One step of an inference's stream. `index` numbers the items of this inference from 0 in the order in which
+/// they were started; `Started` comes once for each index before anything else of it, `Done` once after.
+/// Several items may be open at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delta {
+    /// An item begins.
+    #[serde(rename = "s")]
+    Started {
+        /// Which item.
+        #[serde(rename = "i")]
+        index: u32,
+        /// What it is.
+        #[serde(rename = "k")]
+        kind: ItemKind,
+    },
+    /// More of its text (or of a call's arguments). Never empty.
+    #[serde(rename = "t")]
+    Text {
+        /// Which item.
+        #[serde(rename = "i")]
+        index: u32,
+        /// UTF-8, never split inside a character.
+        #[serde(rename = "t")]
+        text: String,
+    },
+    /// The item is whole.
+    #[serde(rename = "d")]
+    Done {
+        /// Which item.
+        #[serde(rename = "i")]
+        index: u32,
+        /// Opaque provider bytes that belong to the item (encrypted reasoning, a signature).
+        #[serde(rename = "o", default, skip_serializing_if = "Option::is_none")]
+        opaque: Option<String>,
+    },
+}
+
+/// What a provider's stream yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    /// Something to show.
+    Delta(Delta),
+    /// The end; nothing follows.
+    Finished(Finished),
+}
+
+/// How an inference that reached its end went.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Why the model stopped.
+    pub stop: Stop,
+    /// Tokens, where the provider reported them.
+    pub usage: Option<Usage>,
+    /// Model name as reported.
+    pub model: Option<String>,
+    /// What else the provider said that a receipt keeps (system fingerprint, service tier, region, response id).
+    pub reported: Object,
+}
+
+/// Why a model stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stop {
+    /// It was done.
+    End,
+    /// It wants tools run.
+    ToolCalls,
+    /// The limit on output tokens.
+    MaxOutputTokens,
+    /// The provider's filter.
+    ContentFilter,
+}
+
+/// Why an inference failed. `kind` says what may be done; `message` is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The class.
+    pub kind: FailureKind,
+    /// One sentence, without secrets.
+    pub message: String,
+    /// How long the provider asked to wait, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// Classes of failed inferences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// No connection was made: surely nothing ran.
+    Connect,
+    /// The stream broke, or ended without its end.
+    Broken,
+    /// Too slow: connect, headers, first token or idle.
+    Timeout,
+    /// 429.
+    RateLimited,
+    /// 5xx, or an error inside a stream.
+    Upstream,
+    /// The key is wrong.
+    Authentication,
+    /// The provider refused the request as malformed.
+    InvalidRequest,
+    /// The prompt does not fit.
+    ContextLength,
+    /// Model or path unknown upstream.
+    NotFound,
+    /// What came back breaks the wire format.
+    Protocol,
+}
+
+impl FailureKind {
+    /// Whether another attempt of the same request may succeed.
+    pub const fn may_retry(self) -> bool {
+        matches!(
+            self,
+            Self::Connect | Self::Broken | Self::Timeout | Self::RateLimited | Self::Upstream | Self::Protocol
+        )
+    }
+}
