@@ -1,1 +1,18 @@
-//! Empty for now.
+//! What a session is and how it changes, as pure functions over values. Must not know tokio, time, randomness,
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+//! stores, providers or HTTP. Start with `turn` (decide, next), then `event` (what is journaled) and `state`.
+
+pub mod assembly;
+pub mod command;
+pub mod context;
+pub mod event;
+pub mod feed;
+pub mod registry;
+pub mod spec;
+pub mod state;
+pub mod turn;
+
+pub use command::{Command, Decision, Envelope, Refusal};
+pub use event::Event;
+pub use spec::Spec;
+pub use state::State;

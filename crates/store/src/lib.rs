@@ -1,8 +1,12 @@
 //! Durable homes for journals behind one seam. Must not know sessions, providers or tools: entries are bytes.
-//! Start with `seam`.
+//! Start with `seam`; `sqlite` is the embedded backend; the conformance suite is in `testkit`.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod check;
 pub mod error;
 pub mod seam;
+pub mod sqlite;
 
 pub use error::Error;
 pub use seam::Store;

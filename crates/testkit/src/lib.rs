@@ -1,1 +1,3 @@
-//! Empty for now.
+//! What tests share: stores to test against. Never a dependency of what is shipped.
+
+pub mod store;

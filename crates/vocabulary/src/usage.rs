@@ -43,6 +43,18 @@ impl Usage {
             reasoning: self.reasoning.saturating_add(other.reasoning),
         }
     }
+
+    /// What is left without `other`, each kind apart, never below 0.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self {
+            input: self.input.saturating_sub(other.input),
+            cached_input: self.cached_input.saturating_sub(other.cached_input),
+            cache_write: self.cache_write.saturating_sub(other.cache_write),
+            output: self.output.saturating_sub(other.output),
+            reasoning: self.reasoning.saturating_sub(other.reasoning),
+        }
+    }
 }
 
 /// How a figure of usage or cost came to be.

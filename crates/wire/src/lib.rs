@@ -1,1 +1,6 @@
-//! Empty for now.
+//! Each vendor's API as pure functions: request to command, journal to their events and objects. Must not know axum,
+//! tokio or stores; a wire's types are never journaled. One folder per wire: `types`, `command`, `project`.
+
+pub mod agents;
+pub mod conversations;
+pub mod responses;

@@ -1,0 +1,179 @@
+//! Errors in OpenAI's shape, and the one place where the runtime's errors and a session's refusals get a status.
+
+use axum::{
+    body::Body,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER},
+    },
+    response::{IntoResponse, Response},
+};
+use mainstay_session::Refusal;
+use serde_json::json;
+
+/// Seconds after which a refused client may try again.
+const RETRY_AFTER_S: u32 = 1;
+
+/// What a client is told. `message` is safe to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Error {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// `type` in the body.
+    pub(crate) kind: &'static str,
+    /// `code` in the body.
+    pub(crate) code: Option<&'static str>,
+    /// Path of the field that is wrong.
+    pub(crate) param: Option<String>,
+    /// One or two sentences.
+    pub(crate) message: String,
+    /// Whether the rest of the request may not have been read, so that the connection ends.
+    pub(crate) closes: bool,
+}
+
+impl Error {
+    /// Any error without a code.
+    pub(crate) fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, code: None, param: None, message: message.into(), closes: false }
+    }
+
+    /// 400: the request is wrong.
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request_error", message)
+    }
+
+    /// 400: an operation or parameter of the vendor's API that is not served.
+    pub(crate) fn unsupported(what: &str) -> Self {
+        Self::invalid(format!("{what} is not served by this server.")).with_code("unsupported_operation")
+    }
+
+    /// 404: no such object, or not the caller's.
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found_error", message).with_code("not_found")
+    }
+
+    /// 409: the object does not stand as the request needs it.
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict_error", message).with_code("conflict")
+    }
+
+    /// 413: the body is too large.
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "invalid_request_error", message).with_code("request_too_large")
+    }
+
+    /// 503: try again soon.
+    pub(crate) fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "server_error", message).with_code("unavailable")
+    }
+
+    /// 500: a fault here.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", message).with_code("internal_error")
+    }
+
+    /// 401: no key was sent.
+    pub(crate) fn no_key() -> Self {
+        Self::unauthorized("No API key was sent. Put it into the Authorization header as 'Bearer KEY'.")
+    }
+
+    /// 401: the key is not known.
+    pub(crate) fn wrong_key() -> Self {
+        Self::unauthorized("The API key is not valid.")
+    }
+
+    fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "invalid_request_error", message).with_code("invalid_api_key")
+    }
+
+    /// The same with a `code`.
+    pub(crate) fn with_code(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The same, naming the field.
+    pub(crate) fn with_param(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The same; the connection ends after it.
+    pub(crate) fn closing(mut self) -> Self {
+        self.closes = true;
+        self
+    }
+}
+
+impl From<mainstay_runtime::Error> for Error {
+    fn from(error: mainstay_runtime::Error) -> Self {
+        use mainstay_runtime::Error as Runtime;
+        match error {
+            Runtime::NotFound => Self::not_found("There is no such object."),
+            Runtime::Refused(refusal) => refusal.into(),
+            Runtime::IdempotencyMismatch => {
+                let message = "The Idempotency-Key was used before with another request.";
+                Self::conflict(message).with_code("idempotency_key_reused")
+            }
+            Runtime::Full => {
+                let message = "The server's disk is full; nothing was accepted.";
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", message).with_code("storage_full")
+            }
+            Runtime::Unavailable(message) => Self::unavailable(message),
+            Runtime::Overloaded(what) => {
+                let message = format!("Too much at once: {what}. Try again later.");
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).with_code("overloaded")
+            }
+            Runtime::Corrupt(message) => {
+                tracing::error!(%message, "a session's journal cannot be read");
+                Self::internal("The session cannot be read.").with_code("corrupt")
+            }
+            Runtime::TooLarge(what) => Self::too_large(format!("{what} is too large.")),
+        }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotFound => Self::not_found("There is no such object."),
+            Refusal::Exists => Self::conflict("The object exists already."),
+            Refusal::Busy => Self::conflict("A turn is running; try again when it is over.").with_code("session_busy"),
+            Refusal::NotHead => Self::conflict("Something newer follows the named turn."),
+            Refusal::TurnNotFound => Self::not_found("There is no such turn."),
+            Refusal::ItemNotFound => Self::not_found("There is no such item."),
+            Refusal::AgentNotFound => Self::not_found("There is no such agent."),
+            Refusal::NothingToCancel => Self::conflict("Nothing is running that could be cancelled."),
+            Refusal::CallNotOpen(call) => Self::invalid(format!("No pending function call with call_id {}.", call.0)),
+            Refusal::CallOfAnotherTurn(call) => {
+                Self::invalid(format!("The function call {} belongs to another turn.", call.0)).with_param("turn_id")
+            }
+            Refusal::CallsUnanswered(calls) => {
+                let calls: Vec<_> = calls.iter().map(|call| call.0.as_str()).collect();
+                Self::invalid(format!("No tool output found for function call {}.", calls.join(", ")))
+            }
+            Refusal::TooMany(what) => Self::invalid(format!("Too many: {what}.")).with_code("limit_reached"),
+            Refusal::Invalid(message) => Self::invalid(message),
+            Refusal::Stale => Self::unavailable("The session changed meanwhile; try again."),
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": {
+            "message": self.message, "type": self.kind, "param": self.param, "code": self.code,
+        }});
+        let mut response = Response::new(Body::from(body.to_string()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        if self.closes {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,107 @@
+//! Query strings: known parameters by name, with errors that name them. Unknown ones are tolerated.
+
+use std::borrow::Cow;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+
+use crate::error::Error;
+
+/// Most parameters that are looked at.
+const MAX_PARAMETERS: usize = 64;
+
+/// The parameters of a request, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl<S: Sync> FromRequestParts<S> for Query {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
+        Self::parse(parts.uri.query().unwrap_or_default())
+    }
+}
+
+impl Query {
+    /// Reads `a=1&b=2`.
+    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty()).take(MAX_PARAMETERS);
+        pairs.map(pair).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The last value of `name`; an empty one counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().rev().find(|(known, _)| known == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// All values of `name` and of `name[]`.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let is_it = move |known: &str| known == name || known.strip_suffix("[]") == Some(name);
+        self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| value.as_str())
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {
+        match self.get(name) {
+            None => Ok(default),
+            Some("true" | "True" | "1") => Ok(true),
+            Some("false" | "False" | "0") => Ok(false),
+            Some(_) => Err(Error::invalid(format!("'{name}' must be true or false.")).with_param(name)),
+        }
+    }
+
+    /// A whole number within bounds.
+    pub(crate) fn number(&self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Result<u64, Error> {
+        let Some(text) = self.get(name) else { return Ok(default) };
+        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
+            let message = format!("'{name}' must be a whole number from {} to {}.", range.start(), range.end());
+            Error::invalid(message).with_param(name)
+        })
+    }
+}
+
+fn pair(text: &str) -> Result<(String, String), Error> {
+    let (name, value) = text.split_once('=').unwrap_or((text, ""));
+    Ok((decode(name)?, decode(value)?))
+}
+
+/// Percent-decoding, `+` as space.
+fn decode(text: &str) -> Result<String, Error> {
+    let wrong = || Error::invalid("The query string is not properly encoded.");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
+                let digits = std::str::from_utf8(&digits).map(Cow::Borrowed).map_err(|_| wrong())?;
+                u8::from_str_radix(&digits, 16).map_err(|_| wrong())?
+            }
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded_and_bounded() {
+        let query = Query::parse("limit=7&include%5B%5D=a&include[]=b+c&order=&flag=true&x").unwrap();
+        assert_eq!(query.number("limit", 20, 1..=100).unwrap(), 7);
+        assert_eq!(query.number("absent", 20, 1..=100).unwrap(), 20);
+        assert_eq!(query.all("include").collect::<Vec<_>>(), ["a", "b c"]);
+        assert_eq!(query.get("order"), None);
+        assert!(query.flag("flag", false).unwrap());
+        for (text, name) in [("n=0", "n"), ("n=101", "n"), ("n=-1", "n"), ("n=x", "n"), ("n=99999999999999999999", "n")] {
+            let error = Query::parse(text).unwrap().number(name, 1, 1..=100).unwrap_err();
+            assert_eq!(error.param.as_deref(), Some(name), "{text}");
+        }
+        for text in ["%", "a=%4", "a=%zz", "a=%ff", "%+1=2"] {
+            assert_eq!(Query::parse(text).unwrap_err().status, 400, "{text}");
+        }
+    }
+}

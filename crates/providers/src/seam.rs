@@ -1,0 +1,131 @@
+//! What the runtime sees of a provider: one trait, the settings of an account, and `build`.
+//! Nothing here knows a wire format.
+
+use std::{fmt, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+
+use futures_util::Stream;
+use mainstay_vocabulary::inference::{Chunk, Failure, Request};
+
+use crate::{Dialect, Error, openai_chat::client::OpenAiChat, scripted::Scripted};
+
+/// What an inference yields; see [`Provider::infer`].
+pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Chunk, Failure>> + Send>>;
+
+/// One upstream account. Cheap to share.
+pub trait Provider: Send + Sync {
+    /// Starts an inference. Dropping the stream cancels the upstream call. After `Ok(Chunk::Finished)` or an `Err`
+    /// the stream ends. Nothing is sent before the stream is first polled.
+    fn infer(&self, request: Request) -> ChunkStream;
+
+    /// Whether it can continue an assistant message from a prefix (`Request::prefix`).
+    fn continues_prefix(&self) -> bool;
+}
+
+/// An operator's settings of one account.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the operator calls it; names it in failures.
+    pub name: String,
+    /// Where the API is, up to and with its version, e.g. `http://127.0.0.1:8000/v1`.
+    pub base_url: Option<String>,
+    /// Sent as a bearer token.
+    pub api_key: Option<Secret>,
+    /// File of canned replies (`Kind::Scripted`); `None` plays the built-in one.
+    pub script: Option<PathBuf>,
+    /// How long each phase of a call may take.
+    pub timeouts: Timeouts,
+    /// How this server departs from the common format; `None` is told from the address.
+    pub dialect: Option<Dialect>,
+}
+
+/// A credential. Never prints itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a credential.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// How long each phase of a call may take. Generous, because a local server may read a long prompt for minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until a connection stands, TLS included.
+    pub connect: Duration,
+    /// From there until the response's headers.
+    pub headers: Duration,
+    /// From there until the first delta.
+    pub first_token: Duration,
+    /// Between two reads after that.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            headers: Duration::from_secs(600),
+            first_token: Duration::from_secs(600),
+            idle: Duration::from_secs(300),
+        }
+    }
+}
+
+/// The provider families that exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// OpenAI's Chat Completions and the servers that speak it.
+    OpenAiChat,
+    /// A file of canned replies.
+    Scripted,
+}
+
+impl FromStr for Kind {
+    type Err = Error;
+
+    /// Reads the name that configuration uses.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "openai-chat" => Ok(Self::OpenAiChat),
+            "scripted" => Ok(Self::Scripted),
+            _ => Err(Error::Refused(format!("kind `{name}` is unknown; there are `openai-chat` and `scripted`"))),
+        }
+    }
+}
+
+/// Makes a provider of an account's settings. Reads the script file, if any; sends nothing.
+pub fn build(kind: Kind, settings: Settings) -> Result<Arc<dyn Provider>, Error> {
+    match kind {
+        Kind::OpenAiChat => Ok(Arc::new(OpenAiChat::new(settings)?)),
+        Kind::Scripted => Ok(Arc::new(Scripted::new(&settings)?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Secret};
+
+    #[test]
+    fn a_secret_does_not_print_itself() {
+        assert_eq!(format!("{:?}", Some(Secret::new("sk-123"))), "Some(…)");
+    }
+
+    #[test]
+    fn kinds_have_their_config_names() {
+        assert_eq!("openai-chat".parse::<Kind>().unwrap(), Kind::OpenAiChat);
+        assert_eq!("scripted".parse::<Kind>().unwrap(), Kind::Scripted);
+        assert!("OpenAI".parse::<Kind>().unwrap_err().to_string().contains("`OpenAI`"));
+    }
+}

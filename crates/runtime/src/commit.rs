@@ -1,0 +1,199 @@
+//! Commits one decision of one session: seal, chain, send to the store, find out what became of it.
+
+use std::sync::Arc;
+
+use mainstay_session::{
+    Event, State,
+    command::Decision,
+    event::Kind,
+    feed::{Cursor, Moment, What},
+    spec::Retention,
+};
+use mainstay_store::{
+    Error as StoreError,
+    seam::{Batch, Idempotency, IndexChange, Remembered, WakeupChange},
+};
+use mainstay_vocabulary::{OpId, Principal, SessionId};
+
+use crate::{
+    driver::Driver,
+    error::Error,
+    fault::{Bug, Point},
+    journal::{Journal, Stamp},
+};
+
+/// The durable timer of a turn's deadline.
+const DEADLINE: &str = "turn";
+/// Index rows of hidden turns, by turn id.
+pub(crate) const HIDDEN_TURNS: &str = "hidden_turn";
+/// Events between two snapshots.
+const SNAPSHOT_EVENTS: u64 = 256;
+
+/// Why a commit did not take place.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// The session moved on elsewhere: reload.
+    Moved,
+    /// The idempotency key is taken.
+    Duplicate(Remembered),
+    /// Anything else.
+    Error(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A decision with what its commit needs besides.
+pub(crate) struct Proposal {
+    pub(crate) decision: Decision,
+    pub(crate) principal: Principal,
+    pub(crate) idempotency: Option<Idempotency>,
+    /// Deltas that become true with it: its items hold them.
+    pub(crate) shown: Vec<Moment>,
+    /// Fault points before and after.
+    pub(crate) points: (Point, Point),
+}
+
+impl Driver {
+    /// Commits and takes over the decision, then shows it.
+    pub(crate) async fn commit(&mut self, proposal: Proposal) -> Result<(), Failed> {
+        let Proposal { decision, principal, idempotency, shown, points } = proposal;
+        let events: Vec<Arc<Event>> = decision.events.into_iter().map(Arc::new).collect();
+        let before = self.state.sequence;
+        let mut batch = self.batch(&events, &decision.after, &principal)?;
+        batch.idempotency = idempotency.filter(|_| !self.inner.faults.has(Bug::KeyForgotten));
+        batch.wakeups = wakeups(decision.deadline);
+        self.inner.faults.pass(points.0);
+        let chain = batch.chain;
+        let took_snapshot = batch.snapshot.is_some();
+        self.send(batch).await?;
+        self.inner.faults.pass(points.1);
+        self.since_snapshot = if took_snapshot { 0 } else { self.since_snapshot + events.len() as u64 };
+        self.chain = chain;
+        self.state = Arc::new(decision.after);
+        let mut moments = shown;
+        let mut sequence = before;
+        for event in events {
+            sequence = sequence.next();
+            if let Some(context) = &mut self.context {
+                context.apply(self.session, sequence, &event);
+            }
+            let cursor = Cursor { sequence, ordinal: 0 };
+            moments.push(Moment { cursor, what: What::Event(event, self.state.active_at) });
+        }
+        if self.inner.faults.has(Bug::OrderSwapped) {
+            moments.reverse();
+        }
+        self.inner.hub.publish(self.session, moments);
+        self.follow_inference();
+        Ok(())
+    }
+
+    fn batch(&self, events: &[Arc<Event>], after: &State, principal: &Principal) -> Result<Batch, Error> {
+        let (Some(tenant), Some(sealer)) = (&self.tenant, &self.sealer) else { return Err(Error::NotFound) };
+        let stamp = Stamp { tenant, principal, at: after.active_at, after: self.state.sequence, chain: self.chain };
+        let withheld: Vec<Arc<Event>>;
+        let at_rest = if after.spec.retention == Retention::ReceiptOnly {
+            withheld = events.iter().map(|event| Arc::new(event.without_content())).collect();
+            &withheld
+        } else {
+            events
+        };
+        let sealed = self.inner.journal.seal(sealer, &stamp, at_rest)?;
+        let wants_snapshot = self.since_snapshot + events.len() as u64 >= SNAPSHOT_EVENTS
+            && after.spec.retention == Retention::Keep;
+        let snapshot = if wants_snapshot { self.inner.journal.seal_snapshot(sealer, after) } else { None };
+        let mut op = [0; 16];
+        self.inner.journal.entropy.fill(&mut op);
+        Ok(Batch {
+            session: self.session,
+            tenant: tenant.clone(),
+            expected: self.state.sequence,
+            op: OpId(op),
+            events: sealed.entries,
+            chain: sealed.chain,
+            open: after.is_open(),
+            wakeups: Vec::new(),
+            index: index(self.session, &self.state, after, events),
+            idempotency: None,
+            moves: Vec::new(),
+            blobs: sealed.blobs,
+            snapshot,
+            drop_frames_below: if after.turn.as_ref().is_none_or(|turn| turn.inference.is_none()) {
+                self.next_ordinal
+            } else {
+                0
+            },
+            erase: false,
+        })
+    }
+
+    /// Sends a batch until its fate is known.
+    async fn send(&self, batch: Batch) -> Result<(), Failed> {
+        let faults = &self.inner.faults;
+        loop {
+            let lease = self.inner.leases.current();
+            let error = match self.inner.journal.store.commit(lease, batch.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match error {
+                StoreError::Conflict { .. } => return Err(Failed::Moved),
+                StoreError::Duplicate(remembered) => return Err(Failed::Duplicate(remembered)),
+                StoreError::Fenced if self.inner.leases.current() != lease => {}
+                StoreError::Unknown(_) if faults.has(Bug::UnknownTakenForDone) => return Ok(()),
+                StoreError::Unknown(_) => {
+                    self.inner.leases.renew(lease.epoch).await?;
+                    let outcome = self.inner.journal.store.outcome(batch.session, batch.expected, batch.op);
+                    if outcome.await.map_err(Error::from)? && !faults.has(Bug::UnknownRetried) {
+                        return Ok(());
+                    }
+                }
+                other => return Err(Failed::Error(other.into())),
+            }
+        }
+    }
+}
+
+fn wakeups(deadline: Option<Option<mainstay_vocabulary::Timestamp>>) -> Vec<WakeupChange> {
+    deadline.map(|at| WakeupChange { key: DEADLINE.to_owned(), at }).into_iter().collect()
+}
+
+/// The kind of index rows that lists sessions of a kind.
+pub(crate) const fn list_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Agent => "agent",
+        Kind::Response => "response",
+        Kind::Conversation => "conversation",
+        Kind::Registry => "registry",
+    }
+}
+
+/// Key of a session's row: by creation, then by id.
+pub(crate) fn list_key(state: &State) -> Vec<u8> {
+    [&state.created_at.0.to_be_bytes()[..], state.session.as_bytes()].concat()
+}
+
+fn index(session: SessionId, before: &State, after: &State, events: &[Arc<Event>]) -> Vec<IndexChange> {
+    let mut rows = Vec::new();
+    let is_listed = matches!(after.kind, Kind::Agent);
+    if is_listed && (before.sequence.0 == 0 || after.deleted) {
+        let value = (!after.deleted).then(Vec::new);
+        rows.push(IndexChange { kind: list_of(after.kind), key: list_key(after), value });
+    }
+    for event in events {
+        if let Event::TurnHidden { turn } = &**event {
+            let key = mainstay_vocabulary::TurnId { session, sequence: *turn }.to_string().into_bytes();
+            rows.push(IndexChange { kind: HIDDEN_TURNS, key, value: Some(Vec::new()) });
+        }
+    }
+    rows
+}
+
+/// The chain hash that a session not yet born starts from.
+pub(crate) fn genesis(session: SessionId) -> [u8; 32] {
+    Journal::genesis(session)
+}

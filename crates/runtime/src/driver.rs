@@ -1,0 +1,647 @@
+//! One session's loop: take a command, decide, commit, name the next effect, perform it. Everything that happens to a
+//! session goes through here, one thing at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use mainstay_seal::{Hash, Sealer};
+use mainstay_session::{
+    Command, Envelope, Event, Refusal, State,
+    assembly::Assembly,
+    command::{Begin, Decision, RecordInference},
+    context::Context,
+    event::{ErrorCode, Receipt, TurnError},
+    feed::{Cursor, Moment, Shown, Slice, What},
+    spec::Retention,
+    turn::{self, Wanted},
+};
+use mainstay_store::{
+    Error as StoreError,
+    seam::{Idempotency, Slice as Frame},
+};
+use mainstay_vocabulary::{
+    Principal, Sequence, SessionId, Tenant,
+    inference::{Delta, Failure, Finished, Request},
+    item::ItemKind,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    commit::{Failed, Proposal, genesis},
+    engine::{Accepted, Caller, Inner},
+    error::Error,
+    fault::{Bug, Point},
+    meter,
+    perform::infer::{Call, Step},
+    prompt::Prompt,
+    route::Deployment,
+    task::Stage,
+};
+
+/// How long a session that rests stays in memory: the next turn of a busy one then needs no reading.
+const LINGER: Duration = Duration::from_secs(20);
+/// First wait before an outcome that could not be committed is tried again; doubles.
+const RETRY: Duration = Duration::from_millis(20);
+/// Longest such wait.
+const MAX_RETRY: Duration = Duration::from_secs(2);
+/// Times a client's command is decided anew because the session moved on elsewhere.
+const MAX_RELOADS: usize = 8;
+/// The longest single sleep: a timer further away is looked at again.
+const MAX_SLEEP: Duration = Duration::from_secs(3_600);
+/// Who acts when the runtime itself does.
+const RUNTIME: &str = "runtime";
+
+/// What may be sent to a session's driver.
+pub(crate) enum Message {
+    /// A client's command.
+    Command(Box<Ask>),
+    /// Asks for the session as it stands.
+    View(Caller, oneshot::Sender<Result<View, Error>>),
+    /// Load the session and do what it wants.
+    Wake,
+}
+
+/// A client's command.
+pub(crate) struct Ask {
+    pub(crate) caller: Caller,
+    pub(crate) command: Command,
+    pub(crate) idempotency: Option<Idempotency>,
+    pub(crate) reply: oneshot::Sender<Result<Accepted, Error>>,
+}
+
+/// A session as it stands, with the last place that was shown.
+pub(crate) struct View {
+    pub(crate) state: Arc<State>,
+    pub(crate) last: Cursor,
+}
+
+/// One session in memory.
+pub(crate) struct Driver {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) session: SessionId,
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) sealer: Option<Sealer>,
+    pub(crate) state: Arc<State>,
+    pub(crate) chain: Hash,
+    pub(crate) context: Option<Context>,
+    pub(crate) since_snapshot: u64,
+    pub(crate) next_ordinal: u64,
+    prompt: Prompt,
+    shown: Assembly,
+    running: Option<Running>,
+    is_stale: bool,
+}
+
+/// The inference under way.
+struct Running {
+    intent: Sequence,
+    call: Call,
+    deployment: Deployment,
+    /// The index here of the item that goes on, once the provider has started it.
+    continued: Option<u32>,
+    may_continue: bool,
+}
+
+/// Drives a session until it rests.
+pub(crate) async fn drive(inner: Arc<Inner>, session: SessionId, mut inbox: mpsc::Receiver<Message>) {
+    let mut driver = Driver::unborn(inner, session);
+    if let Err(error) = driver.load().await {
+        driver.refuse_all(&mut inbox, &error);
+        return;
+    }
+    driver.run(&mut inbox).await;
+}
+
+impl Driver {
+    fn unborn(inner: Arc<Inner>, session: SessionId) -> Self {
+        Self {
+            inner,
+            session,
+            tenant: None,
+            sealer: None,
+            state: Arc::new(State::unborn(session)),
+            chain: genesis(session),
+            context: None,
+            since_snapshot: 0,
+            next_ordinal: 1,
+            prompt: Prompt::default(),
+            shown: Assembly::default(),
+            running: None,
+            is_stale: false,
+        }
+    }
+
+    /// Loads the session and takes over what an earlier incarnation left open.
+    async fn load(&mut self) -> Result<(), Error> {
+        let Some(loaded) = self.inner.journal.load(self.session).await? else { return Ok(()) };
+        self.next_ordinal = self.next_ordinal.max(loaded.state.next_ordinal);
+        self.tenant = Some(loaded.tenant);
+        self.sealer = Some(loaded.sealer);
+        self.chain = loaded.chain;
+        self.state = Arc::new(loaded.state);
+        self.context = None;
+        self.is_stale = false;
+        let Some(turn) = &self.state.turn else { return Ok(()) };
+        let open = turn.inference.as_ref().map(|open| open.intent);
+        let is_ours = open.is_some() && open == self.running.as_ref().map(|running| running.intent);
+        let is_lost = self.state.spec.retention == Retention::ReceiptOnly;
+        if is_ours || (open.is_none() && !is_lost) {
+            return Ok(());
+        }
+        self.running = None;
+        self.shown = Assembly::resuming(turn.continued.as_ref());
+        self.take_frames(open.unwrap_or_default()).await?;
+        if !self.inner.faults.has(Bug::NoRecovery) {
+            self.recover().await?;
+        }
+        Ok(())
+    }
+
+    async fn take_frames(&mut self, intent: Sequence) -> Result<(), Error> {
+        let Some(tenant) = &self.tenant else { return Ok(()) };
+        let mut slices = self.inner.journal.slices(tenant, self.session).await?;
+        let last = slices.iter().map(|slice| slice.first + slice.shown.len() as u64).max();
+        if !self.inner.faults.has(Bug::OrdinalsReused) {
+            self.next_ordinal = self.next_ordinal.max(last.unwrap_or(0));
+        }
+        slices.retain(|slice| slice.after >= intent);
+        if !self.inner.faults.has(Bug::FramesForgotten) {
+            self.shown.take_slices(self.session, &slices);
+        }
+        Ok(())
+    }
+
+    async fn recover(&mut self) -> Result<(), Error> {
+        self.ensure_prompt().await?;
+        let epoch = self.inner.leases.current().epoch;
+        let decided = self.decide(Command::Recover { epoch });
+        let Ok(mut decision) = decided else { return Ok(()) };
+        if self.inner.faults.has(Bug::BookedTwice) {
+            book_again(&mut decision);
+        }
+        if decision.events.is_empty() {
+            return Ok(());
+        }
+        self.commit_own(decision, (Point::RecoveryDecided, Point::RecoveryCommitted)).await;
+        Ok(())
+    }
+
+    async fn run(&mut self, inbox: &mut mpsc::Receiver<Message>) {
+        let mut stage = self.inner.tasks.stage();
+        let mut steps = Vec::new();
+        loop {
+            if *stage.borrow() == Stage::Stopped {
+                return self.refuse_all(inbox, &Error::Unavailable("the server is stopping".to_owned()));
+            }
+            if self.is_stale
+                && let Err(error) = self.load().await
+            {
+                return self.refuse_all(inbox, &error);
+            }
+            if let Err(error) = self.advance().await {
+                return self.refuse_all(inbox, &error);
+            }
+            let sleep = self.time_to_sleep();
+            tokio::select! {
+                biased;
+                _ = stage.changed() => {}
+                message = inbox.recv() => match message {
+                    Some(message) => self.take(message).await,
+                    None => return,
+                },
+                () = next_steps(&mut self.running, &mut steps) => self.take_steps(&mut steps).await,
+                () = tokio::time::sleep(sleep) => {
+                    if self.rests() && self.inner.retire(self.session, inbox) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does everything that the session wants and that can be begun now.
+    async fn advance(&mut self) -> Result<(), Error> {
+        let now = self.inner.clock.now();
+        if turn::deadline(&self.state).is_some_and(|at| at <= now) {
+            self.own(Command::CheckDeadline, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
+        }
+        while self.running.is_none() && !self.is_stale && self.inner.tasks.is_serving() {
+            match turn::next(&self.state) {
+                None => break,
+                Some(Wanted::Infer { not_before: Some(at) }) if at > self.inner.clock.now() => break,
+                Some(Wanted::Incorporate) => {
+                    self.own(Command::Incorporate, (Point::IntentDecided, Point::IntentCommitted)).await;
+                }
+                Some(Wanted::Infer { .. }) => self.begin().await?,
+            }
+        }
+        Ok(())
+    }
+
+    fn rests(&self) -> bool {
+        self.running.is_none() && self.state.turn.as_ref().is_none_or(|_| !self.state.is_open())
+    }
+
+    fn time_to_sleep(&self) -> Duration {
+        if self.state.sequence.0 == 0 {
+            return Duration::ZERO;
+        }
+        if !self.inner.tasks.is_serving() {
+            return LINGER;
+        }
+        let retry = match turn::next(&self.state) {
+            Some(Wanted::Infer { not_before }) => not_before,
+            Some(Wanted::Incorporate) | None => None,
+        };
+        let until = [turn::deadline(&self.state), retry].into_iter().flatten().min();
+        let Some(until) = until else { return LINGER };
+        let left = until.0.saturating_sub(self.inner.clock.now().0);
+        Duration::from_millis(left.max(1)).min(MAX_SLEEP)
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Wake => {}
+            Message::View(caller, reply) => {
+                let view = if self.is_visible_to(&caller) && self.state.sequence.0 > 0 && !self.state.deleted {
+                    let ordinal = self.next_ordinal - 1;
+                    Ok(View { state: Arc::clone(&self.state), last: Cursor { sequence: self.state.sequence, ordinal } })
+                } else {
+                    Err(Error::NotFound)
+                };
+                let _ = reply.send(view);
+            }
+            Message::Command(ask) => {
+                let Ask { caller, command, idempotency, reply } = *ask;
+                if self.inner.faults.has(Bug::AckBeforeCommit) {
+                    if let Ok(decision) = self.decide(command.clone()) {
+                        let _ = reply.send(Ok(self.accepted(&decision.after, self.state.sequence)));
+                    }
+                    let _ = self.command(&caller, command, idempotency).await;
+                    return;
+                }
+                let answer = self.command(&caller, command, idempotency).await;
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    fn is_visible_to(&self, caller: &Caller) -> bool {
+        self.tenant.as_ref().is_none_or(|tenant| *tenant == caller.tenant)
+    }
+
+    async fn command(
+        &mut self,
+        caller: &Caller,
+        command: Command,
+        idempotency: Option<Idempotency>,
+    ) -> Result<Accepted, Error> {
+        if !self.is_visible_to(caller) {
+            return Err(Error::NotFound);
+        }
+        if self.tenant.is_none() {
+            self.sealer = Some(self.inner.journal.sealer(&caller.tenant, self.session)?);
+        }
+        for _ in 0..MAX_RELOADS {
+            let before = self.state.sequence;
+            let decision = self.decide(command.clone())?;
+            if decision.events.is_empty() {
+                return Ok(self.accepted(&self.state, before));
+            }
+            self.tenant.get_or_insert_with(|| caller.tenant.clone());
+            let proposal = Proposal {
+                decision,
+                principal: caller.principal.clone(),
+                idempotency: idempotency.clone(),
+                shown: Vec::new(),
+                points: (Point::CommandDecided, Point::CommandCommitted),
+            };
+            let failed = match self.commit(proposal).await {
+                Ok(()) => return Ok(self.accepted(&self.state, before)),
+                Err(failed) => failed,
+            };
+            if before.0 == 0 {
+                self.tenant = None;
+            }
+            match failed {
+                Failed::Moved => self.load().await?,
+                Failed::Duplicate(known) if idempotency.as_ref().is_some_and(|mine| mine.request == known.request) => {
+                    return Ok(Accepted { first: known.sequence, replayed: true, ..self.accepted(&self.state, before) });
+                }
+                Failed::Duplicate(_) => return Err(Error::IdempotencyMismatch),
+                Failed::Error(error) => {
+                    self.is_stale = true;
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::Unavailable("the session is changed elsewhere".to_owned()))
+    }
+
+    fn accepted(&self, state: &State, before: Sequence) -> Accepted {
+        Accepted {
+            session: self.session,
+            first: before.next(),
+            sequence: state.sequence,
+            at: state.active_at,
+            replayed: false,
+            state: Arc::new(state.clone()),
+        }
+    }
+
+    fn decide(&self, command: Command) -> Result<Decision, Refusal> {
+        let estimate = self.estimate(None);
+        let at = self.inner.clock.now();
+        let envelope = Envelope { command, at, session: self.session, shown: &self.shown, estimate: &estimate };
+        turn::decide(&self.state, envelope)
+    }
+
+    /// What the open inference is booked as.
+    fn estimate(&self, finished: Option<&Finished>) -> Receipt {
+        let open = self.state.turn.as_ref().and_then(|turn| turn.inference.as_ref());
+        let deployment = self.running.as_ref().map(|running| &running.deployment).or_else(|| {
+            open.and_then(|open| self.inner.deployments.named(&open.intended.route.deployment))
+        });
+        meter::receipt(deployment, finished, self.prompt.bytes(), &self.shown)
+    }
+
+    /// Decides and commits a command of the runtime itself; tries until it is committed or not wanted any more.
+    async fn own(&mut self, command: Command, points: (Point, Point)) {
+        if let Ok(decision) = self.decide(command)
+            && !decision.events.is_empty()
+        {
+            self.commit_own(decision, points).await;
+        }
+    }
+
+    async fn commit_own(&mut self, decision: Decision, points: (Point, Point)) {
+        self.commit_shown(decision, Vec::new(), points).await;
+    }
+
+    /// Commits what must not be lost. The session takes nothing else meanwhile; a full disk is waited for.
+    async fn commit_shown(&mut self, decision: Decision, shown: Vec<Moment>, points: (Point, Point)) {
+        let mut wait = RETRY;
+        loop {
+            let proposal = Proposal {
+                decision: decision.clone(),
+                principal: Principal(Arc::from(RUNTIME)),
+                idempotency: None,
+                shown: shown.clone(),
+                points,
+            };
+            match self.commit(proposal).await {
+                Ok(()) => return,
+                Err(Failed::Error(Error::Full | Error::Unavailable(_)))
+                    if self.inner.is_running() && !self.inner.faults.has(Bug::OutcomeDropped) =>
+                {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(MAX_RETRY);
+                }
+                Err(failed) => {
+                    tracing::warn!(session = %self.session, ?failed, "a commit failed; the session is loaded anew");
+                    self.running = None;
+                    self.is_stale = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn ensure_prompt(&mut self) -> Result<(), Error> {
+        if self.context.is_none()
+            && let Some(tenant) = &self.tenant
+        {
+            let context = self.inner.journal.context(tenant, self.session, self.state.sequence).await?;
+            self.context = Some(context);
+        }
+        if let Some(context) = &self.context {
+            self.prompt.extend(&self.state, context);
+        }
+        Ok(())
+    }
+
+    /// Commits the intent of the wanted inference, then makes it.
+    async fn begin(&mut self) -> Result<(), Error> {
+        self.ensure_prompt().await?;
+        let spec = Arc::clone(&self.state.spec);
+        let failures = self.state.turn.as_ref().map_or(0, |turn| turn.failures);
+        let points = (Point::IntentDecided, Point::IntentCommitted);
+        let Some(deployment) = self.inner.deployments.pick(&spec.model, failures).cloned() else {
+            let message = format!("no deployment serves the model {:?}", spec.model);
+            self.own(Command::GiveUp(TurnError { code: ErrorCode::ResourceNotFound, message }), points).await;
+            return Ok(());
+        };
+        let route = deployment.route(spec.sampling.max_output_tokens);
+        let tenant = self.tenant.clone().unwrap_or_else(|| Tenant(Arc::from("")));
+        let prompt = self.inner.journal.keyring.digest(&tenant, "prompt", &[self.prompt.digest()]);
+        let prompt = data_encoding::HEXLOWER.encode(&prompt[..16]);
+        let epoch = self.inner.leases.current().epoch;
+        let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
+        if self.inner.faults.has(Bug::EffectBeforeIntent) {
+            let request = self.request(&deployment, Sequence(0));
+            drop(Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request));
+            tokio::task::yield_now().await;
+        }
+        self.own(begin, points).await;
+        let Some(turn) = &self.state.turn else { return Ok(()) };
+        let Some(open) = &turn.inference else { return Ok(()) };
+        let (intent, may_continue) = (open.intent, open.intended.continues.is_some());
+        self.shown = Assembly::resuming(turn.continued.as_ref());
+        let request = self.request(&deployment, intent);
+        let call = Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request);
+        self.running = Some(Running { intent, call, deployment, continued: None, may_continue });
+        Ok(())
+    }
+
+    fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
+        let spec = &self.state.spec;
+        let turn = self.state.turn.as_ref();
+        let open = turn.and_then(|turn| turn.inference.as_ref());
+        let limit = open.and_then(|open| open.intended.route.max_output_tokens);
+        let continued = turn.and_then(|turn| turn.continued.as_ref());
+        let mut sampling = spec.sampling.clone();
+        sampling.max_output_tokens = limit.or(sampling.max_output_tokens);
+        Request {
+            upstream_model: deployment.upstream_model.clone(),
+            deployment: deployment.name.clone(),
+            instructions: spec.instructions.clone(),
+            input: self.context.as_ref().map(Context::render).unwrap_or_default(),
+            prefix: continued.map(|continued| continued.text.to_string()),
+            tools: Arc::clone(&spec.tools),
+            tool_choice: spec.tool_choice.clone(),
+            parallel_tool_calls: spec.parallel_tool_calls,
+            sampling,
+            reasoning: spec.reasoning.clone(),
+            text: spec.text.clone(),
+            idempotency_key: format!("{}-{}", self.session, intent.0),
+        }
+    }
+
+    /// After a commit: an inference that the journal has closed is stopped.
+    pub(crate) fn follow_inference(&mut self) {
+        let open = self.state.turn.as_ref().and_then(|turn| turn.inference.as_ref()).map(|open| open.intent);
+        if open.is_none() {
+            self.shown = Assembly::default();
+        }
+        if self.running.as_ref().is_some_and(|running| Some(running.intent) != open) {
+            self.running = None;
+        }
+    }
+
+    async fn take_steps(&mut self, steps: &mut Vec<Step>) {
+        let mut shown = Vec::new();
+        let mut ended = None;
+        for step in steps.drain(..) {
+            match step {
+                Step::Delta(delta) => shown.extend(self.shown_as(delta)),
+                Step::Ended(result) => ended = Some(result),
+            }
+        }
+        let first = self.next_ordinal;
+        self.next_ordinal += shown.len() as u64;
+        match ended {
+            None if shown.is_empty() => {}
+            None => self.show(first, shown).await,
+            Some(result) => {
+                let moments = self.note(first, shown);
+                self.record(result, moments).await;
+            }
+        }
+    }
+
+    /// The delta as it is journaled; `None` where it restarts an item that goes on.
+    fn shown_as(&mut self, mut delta: Delta) -> Option<Shown> {
+        let running = self.running.as_mut()?;
+        let mut intent = running.intent;
+        let continued = self.state.turn.as_ref().and_then(|turn| turn.continued.as_ref());
+        if let (true, Some(continued)) = (running.may_continue, continued) {
+            match &mut delta {
+                Delta::Started { index, kind: ItemKind::Message } if running.continued.is_none() => {
+                    running.continued = Some(*index);
+                    return None;
+                }
+                Delta::Text { index, .. } | Delta::Done { index, .. } if running.continued == Some(*index) => {
+                    intent = continued.id.sequence;
+                    *index = continued.id.ordinal;
+                }
+                _ => {}
+            }
+        }
+        Some(Shown { intent, delta })
+    }
+
+    /// Adds deltas to what was shown; they stand after the last event.
+    fn note(&mut self, first: u64, shown: Vec<Shown>) -> Vec<Moment> {
+        let after = self.state.sequence;
+        let mut moments = Vec::with_capacity(shown.len());
+        for (ordinal, shown) in (first..).zip(shown) {
+            self.shown.push(self.session, after, ordinal, &shown);
+            moments.push(Moment { cursor: Cursor { sequence: after, ordinal }, what: What::Shown(shown) });
+        }
+        moments
+    }
+
+    /// Commits deltas as a frame, then shows them.
+    async fn show(&mut self, first: u64, shown: Vec<Shown>) {
+        let last = first + shown.len() as u64 - 1;
+        let slice = Slice { after: self.state.sequence, first, shown };
+        let faults = &self.inner.faults;
+        let is_at_rest =
+            self.state.spec.retention == Retention::Keep && !faults.has(Bug::FrameNotWritten);
+        if faults.has(Bug::FrameShownBeforeCommit) {
+            let moments = self.note(first, slice.shown.clone());
+            self.inner.hub.publish(self.session, moments);
+        }
+        let faults = &self.inner.faults;
+        faults.pass(Point::FrameReady);
+        if is_at_rest && !self.write_frame(&slice, last).await {
+            return;
+        }
+        let faults = &self.inner.faults;
+        faults.pass(Point::FrameCommitted);
+        if !faults.has(Bug::FrameShownBeforeCommit) {
+            let moments = self.note(first, slice.shown);
+            self.inner.hub.publish(self.session, moments);
+        }
+    }
+
+    /// Whether the slice is durable now. If not, the session is loaded anew.
+    async fn write_frame(&mut self, slice: &Slice, last: u64) -> bool {
+        let Some(sealer) = &self.sealer else { return false };
+        let Ok(bytes) = self.inner.journal.seal_slice(sealer, slice) else { return false };
+        let frame = Frame { session: self.session, first: slice.first, last, bytes };
+        let mut wait = RETRY;
+        loop {
+            let lease = self.inner.leases.current();
+            let error = match self.inner.journal.store.append_frames(lease, frame.clone()).await {
+                Ok(()) => return true,
+                Err(error) => error,
+            };
+            match error {
+                StoreError::Fenced if self.inner.leases.current() != lease => {}
+                StoreError::Unknown(_) if self.inner.leases.renew(lease.epoch).await.is_ok() => {
+                    let held = self.inner.journal.store.frames(self.session).await.unwrap_or_default();
+                    if held.iter().any(|held| held.first == frame.first) {
+                        return true;
+                    }
+                }
+                StoreError::Full | StoreError::Unavailable(_) | StoreError::Unknown(_) if self.inner.is_running() => {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(MAX_RETRY);
+                }
+                error => {
+                    tracing::warn!(session = %self.session, %error, "a frame was not written");
+                    self.running = None;
+                    self.is_stale = true;
+                    return false;
+                }
+            }
+        }
+    }
+
+    async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {
+        let Some(running) = &self.running else { return };
+        let intent = running.intent;
+        let receipt = self.estimate(result.as_ref().ok());
+        let command = Command::RecordInference(Box::new(RecordInference { intent, result, receipt }));
+        if let Ok(decision) = self.decide(command) {
+            self.commit_shown(decision, shown, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
+        } else {
+            self.running = None;
+            self.is_stale = true;
+        }
+    }
+
+    /// Answers everything that waits and leaves.
+    fn refuse_all(&self, inbox: &mut mpsc::Receiver<Message>, error: &Error) {
+        loop {
+            while let Ok(message) = inbox.try_recv() {
+                match message {
+                    Message::Command(ask) => drop(ask.reply.send(Err(error.clone()))),
+                    Message::View(_, reply) => drop(reply.send(Err(error.clone()))),
+                    Message::Wake => {}
+                }
+            }
+            if self.inner.retire(self.session, inbox) {
+                return;
+            }
+        }
+    }
+}
+
+/// Waits for the next steps of the inference under way; for ever if there is none.
+async fn next_steps(running: &mut Option<Running>, steps: &mut Vec<Step>) {
+    match running {
+        Some(running) => running.call.next(steps).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The planted bug of that name: the inference is booked a second time.
+fn book_again(decision: &mut Decision) {
+    let booked = decision.events.iter().find(|event| matches!(event, Event::InferenceEnded(_)));
+    if let Some(event) = booked.cloned() {
+        let sequence = decision.after.sequence.next();
+        decision.after.apply(decision.after.active_at, sequence, &event);
+        decision.events.push(event);
+    }
+}

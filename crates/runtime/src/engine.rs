@@ -1,0 +1,408 @@
+//! What the edge may ask of the runtime: send commands, read, follow. Wires its parts together and owns the map of
+//! sessions in memory.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mainstay_seal::{Entropy, Keyring};
+use mainstay_session::{
+    Command, State,
+    command::Create,
+    event::{Created, Kind},
+    spec::{Limits, Spec},
+};
+use mainstay_store::{Store, seam::Idempotency};
+use mainstay_vocabulary::{Object, Principal, Sequence, SessionId, Shard, Tenant, Timestamp};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    clock::Clock,
+    driver::{Ask, Message, drive},
+    error::Error,
+    fault::Faults,
+    follow::Follow,
+    hub::Hub,
+    journal::Journal,
+    lease::Leases,
+    recovery,
+    route::Deployments,
+    task::{Stage, TaskKind, Tasks},
+};
+
+/// Commands that wait for one session.
+const INBOX: usize = 256;
+/// How long an idempotency key is kept, milliseconds.
+const KEY_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
+/// How long a drain waits for inferences under way.
+const DRAIN: Duration = Duration::from_secs(5);
+/// The only shard of the embedded store.
+pub(crate) const SHARD: Shard = Shard(0);
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Caller {
+    /// Whose data.
+    pub tenant: Tenant,
+    /// Who acts.
+    pub principal: Principal,
+}
+
+/// A client's idempotency key with what it covers.
+#[derive(Clone, Debug)]
+pub struct Idempotent {
+    /// The operation, a short constant.
+    pub operation: &'static str,
+    /// What it is applied to; empty for a create.
+    pub target: String,
+    /// The client's key.
+    pub key: String,
+    /// The request's bytes: another request under the same key is a conflict.
+    pub request: Vec<u8>,
+}
+
+/// A command that is durable.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The session.
+    pub session: SessionId,
+    /// First event of its batch.
+    pub first: Sequence,
+    /// Last event of the session.
+    pub sequence: Sequence,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Whether it had been accepted before, under the same idempotency key.
+    pub replayed: bool,
+    /// The session after it.
+    pub state: Arc<State>,
+}
+
+/// A model that clients may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// Its name.
+    pub name: String,
+    /// When this process began to serve it.
+    pub created_at: Timestamp,
+    /// The provider of its first deployment.
+    pub owned_by: String,
+}
+
+/// API keys by SHA-256 of their text.
+#[derive(Clone, Debug, Default)]
+pub struct Keys(HashMap<[u8; 32], Caller>);
+
+impl Keys {
+    /// Adds a key.
+    pub fn add(&mut self, key: &str, caller: Caller) {
+        self.0.insert(hash(key), caller);
+    }
+
+    fn find(&self, key: &str) -> Option<Caller> {
+        self.0.get(&hash(key)).cloned()
+    }
+}
+
+fn hash(key: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, key.as_bytes()).as_ref());
+    hash
+}
+
+/// All that an engine is made of.
+pub struct Parts {
+    /// Where journals are kept.
+    pub store: Arc<dyn Store>,
+    /// Their keys.
+    pub keyring: Arc<Keyring>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Tasks.
+    pub tasks: Tasks,
+    /// Who serves which model.
+    pub deployments: Deployments,
+    /// Who may ask.
+    pub keys: Keys,
+    /// Bounds of a turn where an agent sets none.
+    pub limits: Limits,
+    /// What a test build breaks.
+    pub faults: Faults,
+}
+
+/// Drives all sessions of this process.
+pub struct Engine {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) journal: Journal,
+    pub(crate) leases: Leases,
+    pub(crate) hub: Hub,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: Tasks,
+    pub(crate) deployments: Deployments,
+    pub(crate) faults: Faults,
+    keys: Keys,
+    limits: Limits,
+    started_at: Timestamp,
+    sessions: Mutex<HashMap<SessionId, mpsc::Sender<Message>>>,
+}
+
+impl Engine {
+    /// Takes the shard and begins to recover what earlier incarnations left open.
+    ///
+    /// # Errors
+    /// `Unavailable` if the store cannot be written to.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, Error> {
+        let journal = Journal { store: parts.store, keyring: parts.keyring, entropy: parts.entropy };
+        let mut incarnation = [0; 16];
+        journal.entropy.fill(&mut incarnation);
+        let leases = Leases::take(Arc::clone(&journal.store), SHARD, incarnation).await?;
+        let inner = Arc::new(Inner {
+            journal,
+            leases,
+            hub: Hub::default(),
+            started_at: parts.clock.now(),
+            clock: parts.clock,
+            tasks: parts.tasks,
+            deployments: parts.deployments,
+            faults: parts.faults,
+            keys: parts.keys,
+            limits: parts.limits,
+            sessions: Mutex::default(),
+        });
+        recovery::start(&inner)?;
+        Ok(Arc::new(Self { inner }))
+    }
+
+    /// Finds who an API key belongs to.
+    pub fn authenticate(&self, key: &str) -> Option<Caller> {
+        self.inner.keys.find(key)
+    }
+
+    /// An id for a new session; derived from the scope where a key is given, so that a retry finds it.
+    pub fn session_id(&self, caller: &Caller, idempotent: Option<&Idempotent>) -> SessionId {
+        let mut rest = [0; 16];
+        match idempotent {
+            Some(idempotent) => rest.copy_from_slice(&self.inner.scope(caller, idempotent)[..16]),
+            None => self.inner.journal.entropy.fill(&mut rest),
+        }
+        SessionId::new(SHARD, rest)
+    }
+
+    /// Sends a command and waits until it is durable or refused.
+    ///
+    /// # Errors
+    /// See `Error`; after any error but `Unavailable` nothing has changed. After `Unavailable` a retry with the same
+    /// idempotency key is safe.
+    pub async fn submit(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        command: Command,
+        idempotent: Option<Idempotent>,
+    ) -> Result<Accepted, Error> {
+        let inner = &self.inner;
+        if !inner.tasks.is_serving() {
+            return Err(Error::Unavailable("the server is stopping".to_owned()));
+        }
+        let idempotency = idempotent.map(|idempotent| inner.idempotency(caller, &idempotent));
+        if let Some(known) = &idempotency
+            && let Some(accepted) = self.remembered(caller, known).await?
+        {
+            return Ok(accepted);
+        }
+        let (reply, answer) = oneshot::channel();
+        let caller = caller.clone();
+        inner.send(session, Message::Command(Box::new(Ask { caller, command, idempotency, reply })))?;
+        answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))
+    }
+
+    async fn remembered(&self, caller: &Caller, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
+        let known = self.inner.journal.store.remembered(SHARD, idempotency.scope).await?;
+        let Some(known) = known.filter(|_| !self.inner.faults.has(crate::fault::Bug::KeyForgotten)) else {
+            return Ok(None);
+        };
+        if known.request != idempotency.request {
+            return Err(Error::IdempotencyMismatch);
+        }
+        let state = self.state(caller, known.session).await?;
+        let (session, first) = (known.session, known.sequence);
+        Ok(Some(Accepted { session, first, sequence: state.sequence, at: state.active_at, replayed: true, state }))
+    }
+
+    /// The same as `submit`, following from before the command's own events.
+    ///
+    /// # Errors
+    /// As `submit`.
+    pub async fn submit_and_follow(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        command: Command,
+        idempotent: Option<Idempotent>,
+    ) -> Result<(Accepted, Follow), Error> {
+        let live = self.inner.hub.subscribe(session);
+        let accepted = self.submit(caller, session, command, idempotent).await;
+        let accepted = accepted.inspect_err(|_| self.inner.hub.release(session))?;
+        let follow = if accepted.replayed {
+            Follow::after(Arc::clone(&self.inner), caller, accepted.session, Sequence(accepted.first.0 - 1))
+        } else {
+            Follow::live(Arc::clone(&self.inner), caller, &accepted, live)
+        };
+        Ok((accepted, follow))
+    }
+
+    /// The tenant's registry: its journal and its state. Made where it is missing.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn registry(&self, caller: &Caller) -> Result<(SessionId, Arc<State>), Error> {
+        let session = self.registry_id(&caller.tenant);
+        match self.state(caller, session).await {
+            Ok(state) => return Ok((session, state)),
+            Err(Error::NotFound) => {}
+            Err(error) => return Err(error),
+        }
+        let created = Created {
+            kind: Kind::Registry,
+            spec: Arc::new(Spec::plain("")),
+            parent: None,
+            metadata: Object::new(),
+            agent: None,
+            echo: Object::new(),
+            unanswered: Vec::new(),
+        };
+        let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+        match self.submit(caller, session, create, None).await {
+            Ok(accepted) => Ok((session, accepted.state)),
+            // Another request made it at the same time.
+            Err(Error::Refused(mainstay_session::Refusal::Exists)) => Ok((session, self.state(caller, session).await?)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn registry_id(&self, tenant: &Tenant) -> SessionId {
+        let mut rest = [0; 16];
+        rest.copy_from_slice(&self.inner.journal.keyring.digest(tenant, "registry", &[])[..16]);
+        SessionId::new(SHARD, rest)
+    }
+
+    /// Models that clients may ask for.
+    pub fn models(&self) -> Vec<Model> {
+        let created_at = self.inner.started_at;
+        let model = |(name, owner): (&str, &str)| Model {
+            name: name.to_owned(),
+            created_at,
+            owned_by: owner.to_owned(),
+        };
+        self.inner.deployments.models().map(model).collect()
+    }
+
+    /// Bounds of a turn where an agent sets none.
+    pub fn default_limits(&self) -> Limits {
+        self.inner.limits
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// The process's tasks.
+    pub fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
+    }
+
+    /// Stops taking input, waits for what is under way to come to a commit, closes the store. What is not finished
+    /// goes on with the next start.
+    pub async fn drain(&self) {
+        let tasks = &self.inner.tasks;
+        tasks.advance(Stage::Draining);
+        let idle = async {
+            while tasks.running(TaskKind::Inference) > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, idle).await;
+        tasks.advance(Stage::Stopped);
+        let sessions = async {
+            while tasks.running(TaskKind::Session) > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = tokio::time::timeout(DRAIN, sessions).await;
+        if let Err(error) = self.inner.journal.store.close().await {
+            tracing::warn!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+impl Inner {
+    /// Whether commits may still be tried.
+    pub(crate) fn is_running(&self) -> bool {
+        *self.tasks.stage().borrow() != Stage::Stopped
+    }
+
+    /// Hands a message to a session's driver; starts one where none runs.
+    pub(crate) fn send(self: &Arc<Self>, session: SessionId, message: Message) -> Result<(), Error> {
+        let mut sessions = self.sessions();
+        let mut message = message;
+        if let Some(sender) = sessions.get(&session) {
+            match sender.try_send(message) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded("commands wait for the session")),
+                // Its driver died; another takes its place.
+                Err(mpsc::error::TrySendError::Closed(back)) => message = back,
+            }
+        }
+        let (sender, inbox) = mpsc::channel(INBOX);
+        // The channel is new and empty: it takes the one message.
+        let _ = sender.try_send(message);
+        let driver = drive(Arc::clone(self), session, inbox);
+        self.tasks.spawn(TaskKind::Session, driver).map_err(|_| Error::Overloaded("sessions are active"))?;
+        sessions.insert(session, sender);
+        Ok(())
+    }
+
+    /// The driver of a session, where one runs.
+    pub(crate) fn driver(&self, session: SessionId) -> Option<mpsc::Sender<Message>> {
+        self.sessions().get(&session).cloned()
+    }
+
+    /// Takes a session out of memory unless a message waits for it.
+    pub(crate) fn retire(&self, session: SessionId, inbox: &mpsc::Receiver<Message>) -> bool {
+        let mut sessions = self.sessions();
+        if inbox.is_empty() {
+            sessions.remove(&session);
+        }
+        inbox.is_empty()
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, mpsc::Sender<Message>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn scope(&self, caller: &Caller, idempotent: &Idempotent) -> [u8; 32] {
+        let parts = [
+            caller.principal.0.as_bytes(),
+            idempotent.operation.as_bytes(),
+            idempotent.target.as_bytes(),
+            idempotent.key.as_bytes(),
+        ];
+        self.journal.keyring.digest(&caller.tenant, "idempotency", &parts)
+    }
+
+    fn idempotency(&self, caller: &Caller, idempotent: &Idempotent) -> Idempotency {
+        Idempotency {
+            scope: self.scope(caller, idempotent),
+            request: self.journal.keyring.digest(&caller.tenant, "request", &[&idempotent.request]),
+            expires: self.clock.now().plus_ms(KEY_KEPT_MS),
+        }
+    }
+}

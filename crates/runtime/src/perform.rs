@@ -1,0 +1,3 @@
+//! Effects: the only code that reaches outside, each only after its intent is committed. One file per effect.
+
+pub(crate) mod infer;

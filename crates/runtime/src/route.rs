@@ -1,0 +1,103 @@
+//! Which deployment makes an inference. For now the deployments of a model take turns with its failures; prices and
+//! places are recorded.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mainstay_providers::Provider;
+use mainstay_session::event::Route;
+use mainstay_vocabulary::{PicoUsd, Usage, place::Place};
+
+/// One place where a model is served.
+#[derive(Clone)]
+pub struct Deployment {
+    /// Unique name: provider and upstream model.
+    pub name: String,
+    /// The provider's name.
+    pub provider_name: String,
+    /// The provider.
+    pub provider: Arc<dyn Provider>,
+    /// The provider's name for the model.
+    pub upstream_model: String,
+    /// Where it runs.
+    pub place: Place,
+    /// What it costs; `None` if nobody said.
+    pub price: Option<Price>,
+    /// Upper bound of `max_output_tokens` that is sent; `None` sends what the client asked for.
+    pub max_output_tokens: Option<u64>,
+}
+
+impl std::fmt::Debug for Deployment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Deployment").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Pico-USD per token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Prompt tokens read afresh.
+    pub input: u64,
+    /// Prompt tokens read from the provider's cache.
+    pub cached_input: u64,
+    /// Prompt tokens written to the provider's cache.
+    pub cache_write: u64,
+    /// Generated tokens.
+    pub output: u64,
+}
+
+impl Price {
+    /// What `usage` costs.
+    pub fn cost(&self, usage: &Usage) -> PicoUsd {
+        let fresh = usage.input.saturating_sub(usage.cached_input).saturating_sub(usage.cache_write);
+        let parts = [
+            (fresh, self.input),
+            (usage.cached_input, self.cached_input),
+            (usage.cache_write, self.cache_write),
+            (usage.output, self.output),
+        ];
+        let sum = parts.iter().fold(0_u64, |sum, (tokens, price)| sum.saturating_add(tokens.saturating_mul(*price)));
+        PicoUsd(i64::try_from(sum).unwrap_or(i64::MAX))
+    }
+}
+
+/// All deployments, by the model name that clients ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Deployments(BTreeMap<String, Vec<Deployment>>);
+
+impl Deployments {
+    /// Adds one for `model`.
+    pub fn add(&mut self, model: impl Into<String>, deployment: Deployment) {
+        self.0.entry(model.into()).or_default().push(deployment);
+    }
+
+    /// Model names with the provider of their first deployment.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(model, served)| (model.as_str(), served.first().map_or("", |d| d.provider_name.as_str())))
+    }
+
+    /// A deployment by its own name.
+    pub fn named(&self, name: &str) -> Option<&Deployment> {
+        self.0.values().flatten().find(|deployment| deployment.name == name)
+    }
+
+    /// The deployment for an attempt after so many failed ones; `None` if nobody serves the model.
+    pub fn pick(&self, model: &str, failures: u32) -> Option<&Deployment> {
+        let served = self.0.get(model)?;
+        served.get(failures as usize % served.len().max(1))
+    }
+}
+
+impl Deployment {
+    /// What the journal keeps of it. The upstream always gets a limit where either side has one.
+    pub fn route(&self, asked: Option<u64>) -> Route {
+        let limit = [self.max_output_tokens, asked].into_iter().flatten().min();
+        Route {
+            deployment: self.name.clone(),
+            provider: self.provider_name.clone(),
+            upstream_model: self.upstream_model.clone(),
+            place: self.place.clone(),
+            max_output_tokens: limit,
+            continues_prefix: self.provider.continues_prefix(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The conversation as a model sees it, folded from the journal. Grows by appending within a context epoch.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mainstay_vocabulary::{
+    CallId, Item, ItemId, Sequence, SessionId,
+    item::{ItemKind, ToolOutput},
+};
+
+use crate::event::{CallOutcome, Event, Written};
+
+/// What the model is told of a call whose turn was cancelled.
+const CANCELLED: &str = "The call was cancelled before its result arrived; whether it ran is unknown.";
+
+/// The items of a session's context, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context {
+    /// The items with their ids.
+    pub items: Vec<(ItemId, Arc<Item>)>,
+    accepted: BTreeMap<Sequence, Vec<Arc<Item>>>,
+    written: Vec<(ItemId, Arc<Item>)>,
+}
+
+impl Context {
+    /// Takes one event of `session` at `sequence`; events must come in order.
+    pub fn apply(&mut self, session: SessionId, sequence: Sequence, event: &Event) {
+        match event {
+            Event::InputAccepted(input) => {
+                self.accepted.insert(sequence, input.items.clone());
+            }
+            Event::InputIncorporated { inputs } => {
+                for &input in inputs {
+                    let items = self.accepted.remove(&input).unwrap_or_default();
+                    self.append(session, input, &items);
+                }
+            }
+            Event::ItemsAdded(items) => self.append(session, sequence, items),
+            Event::ItemCompleted(written) => self.written.push((written.id, Arc::clone(&written.item))),
+            Event::ItemInterrupted(written) if is_said(written) => {
+                self.written.push((written.id, Arc::clone(&written.item)));
+            }
+            Event::InferenceEnded(ended) => {
+                let written = std::mem::take(&mut self.written);
+                if ended.kept {
+                    self.items.extend(written);
+                }
+            }
+            Event::CallClosed { call_id, outcome } => {
+                let id = ItemId { session, sequence, ordinal: 0 };
+                self.items.push((id, result_of(call_id, outcome)));
+            }
+            Event::ItemHidden { item } => self.items.retain(|(id, _)| id != item),
+            Event::SessionCreated(_)
+            | Event::SpecChanged(_)
+            | Event::MetadataChanged(_)
+            | Event::TurnStarted(_)
+            | Event::InferenceIntended(_)
+            | Event::ItemInterrupted(_)
+            | Event::CallOpened(_)
+            | Event::TurnEnded(_)
+            | Event::OutcomeAfterCancel(_)
+            | Event::TurnHidden { .. }
+            | Event::Recovered { .. }
+            | Event::SessionDeleted
+            | Event::AgentSaved { .. }
+            | Event::AgentDeleted { .. }
+            | Event::Withheld => {}
+        }
+    }
+
+    fn append(&mut self, session: SessionId, sequence: Sequence, items: &[Arc<Item>]) {
+        let ids = (0..).map(|ordinal| ItemId { session, sequence, ordinal });
+        self.items.extend(ids.zip(items.iter().cloned()));
+    }
+
+    /// The conversation to send, oldest first.
+    pub fn render(&self) -> Vec<Arc<Item>> {
+        self.items.iter().map(|(_, item)| Arc::clone(item)).collect()
+    }
+}
+
+/// Only what was said to the user stays of an interrupted inference; half a call or half a thought does not.
+const fn is_said(written: &Written) -> bool {
+    !written.continues && matches!(written.kind, ItemKind::Message | ItemKind::Refusal)
+}
+
+/// The result item that a call's fate puts into the conversation.
+pub fn result_of(call_id: &CallId, outcome: &CallOutcome) -> Arc<Item> {
+    let told = |text: &str| {
+        Arc::new(Item::ToolResult {
+            call_id: call_id.clone(),
+            output: ToolOutput::Text(text.to_owned()),
+            error: Some(text.to_owned()),
+        })
+    };
+    match outcome {
+        CallOutcome::Returned(item) => Arc::clone(item),
+        CallOutcome::Cancelled => told(CANCELLED),
+        CallOutcome::Refused(why) => told(why),
+    }
+}
+
+/// Takes `items` into account: their calls become open, their results close calls.
+pub fn follow_calls(open: &mut Vec<CallId>, items: &[Arc<Item>]) {
+    for item in items {
+        match &**item {
+            Item::ToolCall { call_id, .. } => open.push(call_id.clone()),
+            Item::ToolResult { call_id, .. } => open.retain(|known| known != call_id),
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => {}
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a session runs with: model, instructions, tools, how to sample, what bounds a turn.
+
+use std::sync::Arc;
+
+use mainstay_vocabulary::{
+    Object,
+    inference::{Reasoning, Sampling, TextFormat},
+    tool::{FunctionTool, ToolChoice},
+};
+use serde::{Deserialize, Serialize};
+
+/// What every inference of a session is made with, until a `SpecChanged` replaces it. Changing anything that a model
+/// sees starts another context epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The name that clients ask for; routing picks a deployment that serves it.
+    pub model: String,
+    /// System instructions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<Arc<str>>,
+    /// Functions that the client runs.
+    #[serde(default = "no_tools", skip_serializing_if = "is_empty")]
+    pub tools: Arc<[FunctionTool]>,
+    /// Whether and which to call.
+    #[serde(default)]
+    pub tool_choice: ToolChoice,
+    /// Whether several calls may come at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parallel_tool_calls: Option<bool>,
+    /// How to sample.
+    #[serde(default)]
+    pub sampling: Sampling,
+    /// How to think.
+    #[serde(default)]
+    pub reasoning: Reasoning,
+    /// What the text must look like.
+    #[serde(default)]
+    pub text: TextFormat,
+    /// What happens when the model calls a function.
+    pub calls: CallMode,
+    /// What happens when an inference is cut off after something of it was shown.
+    pub interruption: Interruption,
+    /// What may be kept.
+    #[serde(default)]
+    pub retention: Retention,
+    /// Bounds of a turn.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Parameters of the wire that mean nothing to the runtime, kept for echo in the wire's objects.
+    #[serde(default, skip_serializing_if = "Object::is_empty")]
+    pub echo: Object,
+}
+
+fn no_tools() -> Arc<[FunctionTool]> {
+    Arc::from([])
+}
+
+fn is_empty(tools: &Arc<[FunctionTool]>) -> bool {
+    tools.is_empty()
+}
+
+impl Spec {
+    /// A spec that asks `model` with everything else at its default: calls wait, interruptions restart.
+    pub fn plain(model: impl Into<String>) -> Self {
+        Self {
+            model: model.into(),
+            instructions: None,
+            tools: no_tools(),
+            tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: None,
+            sampling: Sampling::default(),
+            reasoning: Reasoning::default(),
+            text: TextFormat::Text,
+            calls: CallMode::Wait,
+            interruption: Interruption::Restart,
+            retention: Retention::Keep,
+            limits: Limits::default(),
+            echo: Object::new(),
+        }
+    }
+}
+
+/// What happens when the model calls a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallMode {
+    /// The turn waits for the client's result and goes on (Agents API).
+    Wait,
+    /// The turn ends; results come with a later input (Responses).
+    Yield,
+}
+
+/// What happens when an inference is cut off after something of it was shown and the provider cannot continue it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// The shown part stays as an incomplete item; another attempt writes a new item.
+    Restart,
+    /// The turn ends as incomplete.
+    End,
+}
+
+/// What may be kept of a session's content.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    /// All of it.
+    #[default]
+    Keep,
+    /// Receipts only; content is never at rest.
+    ReceiptOnly,
+}
+
+/// Bounds of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Most inferences of a turn that end with calls or text; attempts do not count.
+    pub max_steps: u32,
+    /// Most attempts of one inference that fail upstream. Interruptions by a restart of this process do not count.
+    pub max_attempts: u32,
+    /// Longest time a turn may be at work, milliseconds; waiting for a client's result does not count.
+    pub wall_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_steps: 100, max_attempts: 5, wall_ms: 3_600_000 }
+    }
+}

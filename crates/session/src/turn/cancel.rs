@@ -1,0 +1,57 @@
+//! A turn is cancelled, or has run out of time. The first committed end wins.
+
+use mainstay_vocabulary::{
+    TurnId,
+    inference::{Failure, FailureKind},
+};
+
+use super::{
+    deadline,
+    draft::{Draft, End},
+};
+use crate::{
+    command::Refusal,
+    event::{ErrorCode, Event, InferenceOutcome, TurnStatus},
+};
+
+pub(super) fn cancel(draft: &mut Draft<'_>, turn: Option<TurnId>) -> Result<(), Refusal> {
+    let running = draft.state.turn.as_ref().map(|running| draft.state.turn_id(running.id));
+    match (turn, running) {
+        (None, None) => return Err(Refusal::NothingToCancel),
+        (Some(named), _) if named.session != draft.state.session || named.sequence > draft.state.sequence => {
+            return Err(Refusal::TurnNotFound);
+        }
+        // A turn that is over stays as it is.
+        (Some(named), running) if Some(named) != running => return Ok(()),
+        (_, Some(_)) => {}
+        (Some(_), None) => return Ok(()),
+    }
+    stop(draft, InferenceOutcome::Cancelled);
+    draft.end_turn(TurnStatus::Cancelled);
+    Ok(())
+}
+
+pub(super) fn check_deadline(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    if deadline(&draft.state).is_none_or(|at| at > draft.at) {
+        return Ok(());
+    }
+    let message = "the turn ran out of time".to_owned();
+    let failure = Failure { kind: FailureKind::Timeout, message: message.clone(), retry_after_ms: None };
+    stop(draft, InferenceOutcome::Failed(failure));
+    draft.fail_turn(ErrorCode::RequestTimeout, message);
+    Ok(())
+}
+
+/// Closes whatever is open in the running turn. Inputs that were to steer it stay in the context.
+fn stop(draft: &mut Draft<'_>, outcome: InferenceOutcome) {
+    let is_inferring = draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
+    if is_inferring {
+        draft.close_inference(End::kept(outcome));
+    }
+    draft.close_continued();
+    draft.cancel_calls();
+    let inputs = draft.steering();
+    if !inputs.is_empty() {
+        draft.push(Event::InputIncorporated { inputs });
+    }
+}

@@ -1,0 +1,146 @@
+//! A decision in the making: each fact is folded at once, so that what follows sees it.
+
+use std::sync::Arc;
+
+use mainstay_vocabulary::{Sequence, Timestamp};
+
+use crate::{
+    assembly::Assembly,
+    command::{Decision, Envelope},
+    event::{
+        CallOutcome, ErrorCode, Event, InferenceEnded, InferenceOutcome, Receipt, Shortfall, TurnEnded, TurnError,
+        TurnStarted, TurnStatus,
+    },
+    state::{OpenInference, State},
+};
+
+/// A decision in the making.
+pub(super) struct Draft<'a> {
+    /// The session with the facts so far.
+    pub(super) state: State,
+    /// Now, never before the last event.
+    pub(super) at: Timestamp,
+    /// What the open inference has shown.
+    pub(super) shown: &'a Assembly,
+    estimate: &'a Receipt,
+    events: Vec<Event>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(state: &State, envelope: &Envelope<'a>) -> Self {
+        let mut state = state.clone();
+        state.session = envelope.session;
+        let at = envelope.at.max(state.active_at);
+        Self { state, at, shown: envelope.shown, estimate: envelope.estimate, events: Vec::new() }
+    }
+
+    /// Adds a fact; returns its place.
+    pub(super) fn push(&mut self, event: Event) -> Sequence {
+        let sequence = self.state.sequence.next();
+        self.state.apply(self.at, sequence, &event);
+        self.events.push(event);
+        sequence
+    }
+
+    pub(super) fn finish(self, before: &State) -> Decision {
+        let old = before.turn.as_ref().map(|turn| turn.deadline);
+        let new = self.state.turn.as_ref().map(|turn| turn.deadline);
+        Decision { events: self.events, deadline: (old != new).then_some(new), after: self.state }
+    }
+
+    /// Starts a turn with an accepted input and takes it, and whatever else steers, into the context.
+    pub(super) fn start_turn(&mut self, input: Sequence) {
+        let deadline = self.at.plus_ms(self.state.spec.limits.wall_ms);
+        self.push(Event::TurnStarted(TurnStarted { input, spec_at: self.state.spec_at, deadline }));
+        let mut inputs = vec![input];
+        inputs.extend(self.steering().into_iter().filter(|steering| *steering != input));
+        self.push(Event::InputIncorporated { inputs });
+    }
+
+    /// Waiting inputs that go into a running turn.
+    pub(super) fn steering(&self) -> Vec<Sequence> {
+        self.state.queue.iter().filter(|queued| queued.steers).map(|queued| queued.input).collect()
+    }
+
+    /// Journals what the open inference has shown and books it. Whole items stay whole, cut ones are interrupted;
+    /// `continues` says whether the last cut one goes on in a later attempt.
+    pub(super) fn close_inference(&mut self, end: End) {
+        let Some(OpenInference { intent, intended }) = self.state.turn.as_ref().and_then(|turn| turn.inference.clone())
+        else {
+            return;
+        };
+        self.write_pieces(&intended.route.deployment, end.continues);
+        let receipt = end.receipt.unwrap_or_else(|| self.estimate.clone());
+        let End { outcome, kept, retry_at, .. } = end;
+        self.push(Event::InferenceEnded(Box::new(InferenceEnded { intent, outcome, receipt, kept, retry_at })));
+    }
+
+    fn write_pieces(&mut self, deployment: &str, continues: bool) {
+        for piece in &self.shown.pieces {
+            let mut written = piece.written(deployment);
+            written.continues = continues && !piece.is_done();
+            let whole = piece.is_done();
+            self.push(if whole { Event::ItemCompleted(written) } else { Event::ItemInterrupted(written) });
+        }
+    }
+
+    /// Closes an item that was to go on in an attempt that will not be made.
+    pub(super) fn close_continued(&mut self) {
+        let continued = self.state.turn.as_ref().and_then(|turn| turn.continued.clone());
+        if let Some(piece) = Assembly::resuming(continued.as_ref()).pieces.first() {
+            self.push(Event::ItemInterrupted(piece.written("")));
+        }
+    }
+
+    /// Closes every call that waits, and every whole call that the open inference had asked for.
+    pub(super) fn cancel_calls(&mut self) {
+        let shown = self.shown.pieces.iter().filter(|piece| piece.is_call() && piece.is_done());
+        let asked = shown.map(|piece| piece.id.into());
+        let waiting = self.state.calls.iter().map(|call| call.call_id.clone());
+        let calls: Vec<_> = waiting.chain(asked).collect();
+        for call_id in calls {
+            self.push(Event::CallClosed { call_id, outcome: CallOutcome::Cancelled });
+        }
+    }
+
+    /// Ends the running turn and starts the next where an input waits.
+    pub(super) fn end_turn(&mut self, status: TurnStatus) {
+        let Some(turn) = &self.state.turn else { return };
+        let (id, usage) = (turn.id, turn.usage);
+        self.push(Event::TurnEnded(Box::new(TurnEnded { turn: id, status, usage })));
+        if let Some(waiting) = self.state.queue.first().copied() {
+            self.start_turn(waiting.input);
+        }
+    }
+
+    /// Ends the running turn as failed.
+    pub(super) fn fail_turn(&mut self, code: ErrorCode, message: impl Into<String>) {
+        self.close_continued();
+        self.end_turn(TurnStatus::Failed(TurnError { code, message: message.into() }));
+    }
+
+    /// Ends the running turn as incomplete.
+    pub(super) fn cut_turn(&mut self, why: Shortfall) {
+        self.end_turn(TurnStatus::Incomplete(why));
+    }
+}
+
+/// How `close_inference` closes one.
+pub(super) struct End {
+    pub(super) outcome: InferenceOutcome,
+    /// `None` books the estimate.
+    pub(super) receipt: Option<Receipt>,
+    pub(super) kept: bool,
+    pub(super) continues: bool,
+    pub(super) retry_at: Option<Timestamp>,
+}
+
+impl End {
+    /// Kept, booked by the estimate, nothing follows.
+    pub(super) const fn kept(outcome: InferenceOutcome) -> Self {
+        Self { outcome, receipt: None, kept: true, continues: false, retry_at: None }
+    }
+}
+
+/// The items as shared pointers, as events hold them.
+pub(super) type Items = Vec<Arc<mainstay_vocabulary::Item>>;

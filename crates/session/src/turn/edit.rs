@@ -1,0 +1,57 @@
+//! Edits of a session outside of turns.
+
+use mainstay_vocabulary::{ItemId, Object, TurnId};
+
+use super::{
+    MAX_ITEMS, cancel,
+    draft::{Draft, Items},
+};
+use crate::{command::Refusal, event::Event};
+
+pub(super) fn change_metadata(draft: &mut Draft<'_>, metadata: Object) -> Result<(), Refusal> {
+    if metadata != draft.state.metadata {
+        draft.push(Event::MetadataChanged(metadata));
+    }
+    Ok(())
+}
+
+pub(super) fn add_items(draft: &mut Draft<'_>, items: Items) -> Result<(), Refusal> {
+    if items.len() > MAX_ITEMS {
+        return Err(Refusal::TooMany("items in one request"));
+    }
+    refuse_while_busy(draft)?;
+    draft.push(Event::ItemsAdded(items));
+    Ok(())
+}
+
+pub(super) fn hide_item(draft: &mut Draft<'_>, item: ItemId) -> Result<(), Refusal> {
+    if item.session != draft.state.session || item.sequence > draft.state.sequence {
+        return Err(Refusal::ItemNotFound);
+    }
+    refuse_while_busy(draft)?;
+    draft.push(Event::ItemHidden { item });
+    Ok(())
+}
+
+pub(super) fn hide_turn(draft: &mut Draft<'_>, turn: TurnId) -> Result<(), Refusal> {
+    if turn.session != draft.state.session || turn.sequence > draft.state.sequence {
+        return Err(Refusal::TurnNotFound);
+    }
+    if draft.state.turn.as_ref().is_some_and(|running| running.id == turn.sequence) {
+        return Err(Refusal::Busy);
+    }
+    draft.push(Event::TurnHidden { turn: turn.sequence });
+    Ok(())
+}
+
+pub(super) fn delete(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    while draft.state.turn.is_some() {
+        cancel::cancel(draft, None)?;
+    }
+    draft.push(Event::SessionDeleted);
+    Ok(())
+}
+
+fn refuse_while_busy(draft: &Draft<'_>) -> Result<(), Refusal> {
+    if draft.state.turn.is_some() { Err(Refusal::Busy) } else { Ok(()) }
+}

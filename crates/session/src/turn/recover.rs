@@ -1,0 +1,30 @@
+//! A new incarnation takes a session over.
+
+use mainstay_vocabulary::Epoch;
+
+use super::{
+    draft::Draft,
+    inference::{Cut, cut_off},
+};
+use crate::{
+    command::Refusal,
+    event::{ErrorCode, Event, InferenceOutcome},
+    spec::Retention,
+};
+
+/// An inference that an earlier incarnation began was cut off with it: what frames hold of it stays said. Calls that
+/// wait for the client go on waiting; they are not handed out as new.
+pub(super) fn recover(draft: &mut Draft<'_>, epoch: Epoch) -> Result<(), Refusal> {
+    let Some(turn) = &draft.state.turn else { return Ok(()) };
+    let is_lost = draft.state.spec.retention == Retention::ReceiptOnly;
+    if turn.inference.is_some() || is_lost {
+        draft.push(Event::Recovered { epoch });
+    }
+    if is_lost {
+        draft.close_inference(super::draft::End { kept: false, ..super::draft::End::kept(InferenceOutcome::Interrupted) });
+        draft.fail_turn(ErrorCode::InternalError, "the server was restarted; nothing of this request was kept");
+    } else if draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some()) {
+        cut_off(draft, Cut { outcome: InferenceOutcome::Interrupted, receipt: None });
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! The OS threads of a database: one that writes, a few that read. Work reaches them by queues, answers go back by
+//! channels that any executor can wait for.
+
+use std::{
+    io,
+    sync::Arc,
+    thread::{Builder, JoinHandle},
+};
+
+use super::{
+    lane::Lane,
+    queue::Queue,
+    read::{READERS, Readers},
+    request::Task,
+};
+
+/// Most requests in one transaction: under the largest load a commit still takes some milliseconds.
+const GROUP: usize = 1_024;
+/// Most content in one transaction, in bytes, unless one request alone is larger.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Starts all threads; each ends when its queue is closed and empty.
+#[allow(clippy::disallowed_methods, reason = "this is the crate's one place that starts threads")]
+pub(super) fn start(lane: Lane, tasks: &Arc<Queue<Task>>, readers: &Arc<Readers>) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut threads = Vec::with_capacity(READERS + 1);
+    for slot in 0..READERS {
+        let readers = Arc::clone(readers);
+        threads.push(Builder::new().name(format!("store-read-{slot}")).spawn(move || readers.serve(slot))?);
+    }
+    let tasks = Arc::clone(tasks);
+    threads.push(Builder::new().name("store-write".to_owned()).spawn(move || write(lane, &tasks))?);
+    Ok(threads)
+}
+
+/// The writer's life: whatever gathered while the last commit ran is the next one.
+fn write(mut lane: Lane, tasks: &Queue<Task>) {
+    loop {
+        let group = tasks.take_group(GROUP, GROUP_BYTES, |task| matches!(task, Task::Write(_)));
+        if group.is_empty() {
+            return lane.close();
+        }
+        let mut writes = Vec::with_capacity(group.len());
+        for task in group {
+            match task {
+                Task::Write(request) => writes.push(request),
+                other => alone(&mut lane, other),
+            }
+        }
+        if !writes.is_empty() {
+            lane.write(writes);
+        }
+    }
+}
+
+fn alone(lane: &mut Lane, task: Task) {
+    match task {
+        Task::Write(request) => lane.write(vec![request]),
+        Task::Acquire { shard, incarnation, reply } => drop(reply.send(lane.acquire(shard, incarnation))),
+        Task::Frames { session, reply } => drop(reply.send(lane.frames(session))),
+        Task::Sweep { sweep, reply } => drop(reply.send(lane.sweep(&sweep))),
+        Task::Close { reply } => {
+            lane.close();
+            drop(reply.send(Ok(())));
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! The model of a store: maps behind one lock, answers at once, no thread and no clock. It says what every backend must
+//! do, and serves simulations, so a commit costs only what it writes.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    future::ready,
+    ops::Bound,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use mainstay_store::{
+    Error, Store, check,
+    seam::{
+        Answer, Batch, Committed, Digest, Direction, Entry, Head, IndexQuery, IndexRow, Lease, MAX_ROWS, Remembered,
+        Slice, Wakeup,
+    },
+};
+use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
+
+/// A store that lives as long as the value does.
+#[derive(Default)]
+pub struct Memory {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    closed: bool,
+    shards: HashMap<Shard, Lane>,
+}
+
+/// Tenant, kind and key of an index row.
+type RowKey = (Tenant, &'static str, Vec<u8>);
+
+/// Who wrote an index row, and its value.
+type Row = (SessionId, Vec<u8>);
+
+/// One shard: sessions share nothing across shards.
+#[derive(Default)]
+struct Lane {
+    epoch: Epoch,
+    sessions: BTreeMap<SessionId, Session>,
+    open: BTreeSet<SessionId>,
+    wakeups: BTreeSet<(Timestamp, SessionId, String)>,
+    index: BTreeMap<RowKey, Row>,
+    idempotency: HashMap<Digest, (Remembered, Timestamp)>,
+    funds: HashMap<Vec<u8>, i64>,
+}
+
+struct Session {
+    tenant: Tenant,
+    sequence: Sequence,
+    chain: Digest,
+    open: bool,
+    erased: bool,
+    snapshot: Option<Arc<[u8]>>,
+    /// The sequence before the first of `events`: 0, or where it stood when it was erased.
+    begin: u64,
+    events: Vec<Arc<[u8]>>,
+    /// Every batch with events that was applied, as (expected, op), unless it was erased.
+    ops: HashSet<(Sequence, OpId)>,
+    /// The same for batches without events.
+    quiet: HashSet<(Sequence, OpId)>,
+    frames: VecDeque<Slice>,
+    /// The lowest ordinal that a slice may begin with.
+    frame_next: u64,
+    wakeups: BTreeMap<String, Timestamp>,
+    blobs: HashMap<Digest, Arc<[u8]>>,
+}
+
+impl Memory {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn with<'a, T: Send + 'a>(
+        &'a self,
+        shard: Shard,
+        work: impl FnOnce(&mut Lane) -> Result<T, Error>,
+    ) -> Answer<'a, T> {
+        let mut state = self.lock();
+        let answer = if state.closed {
+            Err(Error::Unavailable("the store is closed".to_owned()))
+        } else {
+            work(state.shards.entry(shard).or_default())
+        };
+        drop(state);
+        Box::pin(ready(answer))
+    }
+
+    fn look<'a, T: Send + Default + 'a>(
+        &'a self,
+        session: SessionId,
+        work: impl FnOnce(&Session) -> T,
+    ) -> Answer<'a, T> {
+        self.with(session.shard(), |lane| Ok(lane.sessions.get(&session).map(work).unwrap_or_default()))
+    }
+}
+
+impl Lane {
+    fn fence(&self, lease: Lease) -> Result<(), Error> {
+        if self.epoch == lease.epoch { Ok(()) } else { Err(Error::Fenced) }
+    }
+
+    fn commit(&mut self, lease: Lease, batch: Batch) -> Result<Committed, Error> {
+        check::batch(lease, &batch)?;
+        self.fence(lease)?;
+        if let Some((taken, _)) = batch.idempotency.as_ref().and_then(|record| self.idempotency.get(&record.scope)) {
+            return Err(Error::Duplicate(taken.clone()));
+        }
+        let session = self.sessions.get(&batch.session);
+        let repeated = |session: &Session| session.quiet.contains(&(batch.expected, batch.op));
+        if batch.events.is_empty() && session.is_some_and(repeated) {
+            return Ok(Committed { sequence: batch.expected });
+        }
+        let head = session.map_or(Sequence(0), |session| session.sequence);
+        if head != batch.expected {
+            return Err(Error::Conflict { head });
+        }
+        if session.is_some_and(|session| session.tenant != batch.tenant) {
+            return Err(Error::Malformed("the session is another tenant's"));
+        }
+        let funds = self.moved_funds(&batch)?;
+        self.funds.extend(funds);
+        Ok(self.apply(batch))
+    }
+
+    fn moved_funds(&self, batch: &Batch) -> Result<HashMap<Vec<u8>, i64>, Error> {
+        let mut funds = HashMap::new();
+        for change in &batch.moves {
+            let before = self.funds.get(&change.account).copied().unwrap_or_default();
+            let sum = funds.entry(change.account.clone()).or_insert(before);
+            *sum = sum.checked_add(change.amount).ok_or(Error::Malformed("an account would overflow"))?;
+            if *sum < 0 {
+                return Err(Error::Funds);
+            }
+        }
+        Ok(funds)
+    }
+
+    /// Nothing can refuse the batch any more.
+    fn apply(&mut self, batch: Batch) -> Committed {
+        let id = batch.session;
+        self.sessions.entry(id).or_insert_with(|| Session::new(batch.tenant.clone()));
+        if batch.erase {
+            self.erase(id);
+        }
+        if let Some(record) = batch.idempotency {
+            let taken = Remembered { session: id, sequence: batch.expected.next(), request: record.request };
+            self.idempotency.insert(record.scope, (taken, record.expires));
+        }
+        for change in batch.index {
+            let key = (batch.tenant.clone(), change.kind, change.key);
+            match change.value {
+                Some(value) => self.index.insert(key, (id, value)),
+                None => self.index.remove(&key),
+            };
+        }
+        if batch.open {
+            self.open.insert(id);
+        } else {
+            self.open.remove(&id);
+        }
+        let session = self.sessions.entry(id).or_insert_with(|| Session::new(batch.tenant));
+        for change in batch.wakeups {
+            if let Some(at) = session.wakeups.remove(&change.key) {
+                self.wakeups.remove(&(at, id, change.key.clone()));
+            }
+            if let Some(at) = change.at {
+                self.wakeups.insert((at, id, change.key.clone()));
+                session.wakeups.insert(change.key, at);
+            }
+        }
+        let ops = if batch.events.is_empty() { &mut session.quiet } else { &mut session.ops };
+        ops.insert((batch.expected, batch.op));
+        session.sequence = Sequence(batch.expected.0 + batch.events.len() as u64);
+        session.events.extend(batch.events);
+        session.chain = batch.chain;
+        session.open = batch.open;
+        if batch.snapshot.is_some() {
+            session.snapshot = batch.snapshot;
+        }
+        for blob in batch.blobs {
+            session.blobs.entry(blob.digest).or_insert(blob.bytes);
+        }
+        while session.frames.front().is_some_and(|slice| slice.last < batch.drop_frames_below) {
+            session.frames.pop_front();
+        }
+        Committed { sequence: session.sequence }
+    }
+
+    fn erase(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        for (key, at) in std::mem::take(&mut session.wakeups) {
+            self.wakeups.remove(&(at, id, key));
+        }
+        self.index.retain(|_, (owner, _)| *owner != id);
+        session.erased = true;
+        session.snapshot = None;
+        session.begin = session.sequence.0;
+        session.events.clear();
+        session.ops.clear();
+        session.quiet.clear();
+        session.frames.clear();
+        session.blobs.clear();
+    }
+
+    fn append(&mut self, lease: Lease, slice: Slice) -> Result<(), Error> {
+        check::slice(lease, &slice)?;
+        self.fence(lease)?;
+        let session = self.sessions.get_mut(&slice.session).ok_or(Error::Malformed("a slice of no session"))?;
+        if session.erased {
+            return Err(Error::Malformed("a slice of an erased session"));
+        }
+        if slice.first < session.frame_next {
+            return Err(Error::Malformed("ordinals must grow"));
+        }
+        session.frame_next = slice.last + 1;
+        session.frames.push_back(slice);
+        Ok(())
+    }
+
+    fn list(&self, query: &IndexQuery) -> Vec<IndexRow> {
+        let key = |key: &[u8]| (query.tenant.clone(), query.kind, key.to_vec());
+        let begin = Bound::Included(key(&query.prefix));
+        let after = query.after.as_deref();
+        let rows = self.index.range((begin, Bound::Unbounded)).take_while(|((tenant, kind, name), _)| {
+            *tenant == query.tenant && *kind == query.kind && name.starts_with(&query.prefix)
+        });
+        let row = |((_, _, name), (session, value)): (&RowKey, &Row)| IndexRow {
+            key: name.clone(),
+            session: *session,
+            value: value.clone(),
+        };
+        let limit = query.limit.min(MAX_ROWS);
+        match query.direction {
+            Direction::Ascending => rows
+                .filter(|((_, _, name), _)| after.is_none_or(|after| &name[..] > after))
+                .take(limit)
+                .map(row)
+                .collect(),
+            Direction::Descending => {
+                let found: Vec<_> =
+                    rows.filter(|((_, _, name), _)| after.is_none_or(|after| &name[..] < after)).collect();
+                found.into_iter().rev().take(limit).map(row).collect()
+            }
+        }
+    }
+}
+
+impl Session {
+    fn new(tenant: Tenant) -> Self {
+        Self {
+            tenant,
+            sequence: Sequence(0),
+            chain: [0; 32],
+            open: false,
+            erased: false,
+            snapshot: None,
+            begin: 0,
+            events: Vec::new(),
+            ops: HashSet::new(),
+            quiet: HashSet::new(),
+            frames: VecDeque::new(),
+            frame_next: 0,
+            wakeups: BTreeMap::new(),
+            blobs: HashMap::new(),
+        }
+    }
+
+    fn head(&self) -> Head {
+        Head {
+            tenant: self.tenant.clone(),
+            sequence: self.sequence,
+            chain: self.chain,
+            open: self.open,
+            erased: self.erased,
+            snapshot: self.snapshot.clone(),
+        }
+    }
+
+    fn read(&self, after: Sequence, limit: usize) -> Vec<Entry> {
+        let skipped = after.0.saturating_sub(self.begin);
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.events.len());
+        let entries = self.events[skipped..].iter().take(limit.min(MAX_ROWS)).enumerate();
+        entries
+            .map(|(index, bytes)| Entry {
+                sequence: Sequence(self.begin + (skipped + index) as u64 + 1),
+                bytes: Arc::clone(bytes),
+            })
+            .collect()
+    }
+}
+
+impl Store for Memory {
+    fn acquire(&self, shard: Shard, _incarnation: [u8; 16]) -> Answer<'_, Lease> {
+        self.with(shard, |lane| {
+            lane.epoch = Epoch(lane.epoch.0 + 1);
+            Ok(Lease { shard, epoch: lane.epoch })
+        })
+    }
+
+    fn commit(&self, lease: Lease, batch: Batch) -> Answer<'_, Committed> {
+        self.with(lease.shard, |lane| lane.commit(lease, batch))
+    }
+
+    fn append_frames(&self, lease: Lease, slice: Slice) -> Answer<'_, ()> {
+        self.with(lease.shard, |lane| lane.append(lease, slice))
+    }
+
+    fn outcome(&self, session: SessionId, expected: Sequence, op: OpId) -> Answer<'_, bool> {
+        self.look(session, |session| [&session.ops, &session.quiet].iter().any(|ops| ops.contains(&(expected, op))))
+    }
+
+    fn head(&self, session: SessionId) -> Answer<'_, Option<Head>> {
+        self.look(session, |session| Some(session.head()))
+    }
+
+    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        self.look(session, |session| session.read(after, limit))
+    }
+
+    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        self.look(session, |session| session.frames.iter().cloned().collect())
+    }
+
+    fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>> {
+        self.with(shard, |lane| Ok(lane.idempotency.get(&scope).map(|(taken, _)| taken.clone())))
+    }
+
+    fn open_sessions(&self, shard: Shard, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
+        self.with(shard, |lane| {
+            let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let found = lane.open.range((begin, Bound::Unbounded));
+            Ok(found.copied().take(limit.min(MAX_ROWS)).collect())
+        })
+    }
+
+    fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
+        self.with(shard, |lane| {
+            let due = lane.wakeups.iter().take_while(|(at, _, _)| *at <= until).take(limit.min(MAX_ROWS));
+            Ok(due.map(|(at, session, key)| Wakeup { session: *session, key: key.clone(), at: *at }).collect())
+        })
+    }
+
+    fn list(&self, query: IndexQuery) -> Answer<'_, Vec<IndexRow>> {
+        self.with(query.shard, |lane| check::query(&query).map(|()| lane.list(&query)))
+    }
+
+    fn funds(&self, shard: Shard, account: Vec<u8>) -> Answer<'_, i64> {
+        self.with(shard, |lane| Ok(lane.funds.get(&account).copied().unwrap_or_default()))
+    }
+
+    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+        self.look(session, |session| session.blobs.get(&digest).cloned())
+    }
+
+    fn sweep(&self, shard: Shard, now: Timestamp) -> Answer<'_, ()> {
+        self.with(shard, |lane| {
+            lane.idempotency.retain(|_, (_, expires)| *expires >= now);
+            Ok(())
+        })
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.lock().closed = true;
+        Box::pin(ready(Ok(())))
+    }
+}

@@ -1,0 +1,8 @@
+//! The stores against the conformance suite and against each other.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod differential;
+mod memory;
+mod scratch;
+mod sqlite;

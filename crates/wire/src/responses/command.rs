@@ -1,0 +1,304 @@
+//! `POST /responses`, from the wire to ours. A parameter that would change the meaning of the answer and is not served
+//! is refused by name; one that is only a hint is taken and echoed.
+
+use std::sync::Arc;
+
+use mainstay_session::{
+    Spec,
+    event::TurnOptions,
+    spec::{CallMode, Interruption, Limits, Retention},
+};
+use mainstay_vocabulary::{
+    Object, SessionId, TurnId,
+    inference::{Reasoning, Sampling, TextFormat},
+};
+use serde_json::{Value, json};
+
+use super::{
+    fields::{Fields, Invalid, metadata},
+    input::{self, Element},
+    item::Shape,
+    tool,
+};
+
+/// Parameters that are refused where they are given: they would change what is answered.
+const UNSERVED: [&str; 11] = [
+    "prompt",
+    "context_management",
+    "moderation",
+    "access_programs",
+    "background_options",
+    "image",
+    "seed",
+    "stop",
+    "top_k",
+    "min_p",
+    "logit_bias",
+];
+
+/// Parameters of a turn that mean nothing to the runtime and are shown again in the Response.
+const ECHOED: [&str; 5] =
+    ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"];
+
+/// What `include` may name. All but the last ask for things that a Response here holds anyway or never has.
+const INCLUDABLE: [&str; 7] = [
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+    ENCRYPTED,
+];
+const ENCRYPTED: &str = "reasoning.encrypted_content";
+
+/// Most entries of `include`.
+const MAX_INCLUDES: usize = 32;
+/// Longest text of a parameter that is only echoed, bytes: it is kept with every turn.
+const MAX_ECHO: usize = 4_096;
+/// Most other unknown parameters that are kept, bytes of JSON.
+const MAX_REST: usize = 16_384;
+/// Longest name of a model, bytes.
+const MAX_MODEL: usize = 256;
+
+/// A request for a Response.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateResponse {
+    /// What the turn runs with.
+    pub spec: Arc<Spec>,
+    /// What the turn keeps of the request; `previous` is set.
+    pub options: TurnOptions,
+    /// The new items; references are to be looked up.
+    pub input: Vec<Element>,
+    /// The conversation to go on with.
+    pub conversation: Option<SessionId>,
+    /// Whether to answer with events.
+    pub stream: bool,
+    /// Whether to answer before the turn is over.
+    pub background: bool,
+    /// How the answer is shown.
+    pub shape: Shape,
+}
+
+impl CreateResponse {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// Names the parameter that is wrong or not served.
+    pub fn read(body: Object, limits: Limits) -> Result<Self, Invalid> {
+        let mut fields = Fields::root(body);
+        refuse_unserved(&mut fields)?;
+        let stream = fields.flag("stream")?.unwrap_or(false);
+        let background = fields.flag("background")?.unwrap_or(false);
+        let store = fields.flag("store")?.unwrap_or(true);
+        if background && !store {
+            return Err(Invalid::value("background", "'background' requires 'store' to be true."));
+        }
+        let shape = read_shape(&mut fields)?;
+        let (previous, conversation) = read_place(&mut fields)?;
+        if conversation.is_some() && !store {
+            return Err(Invalid::value("store", "A response in a conversation is stored."));
+        }
+        let input = match fields.take("input") {
+            Some(input) => input::read(input, "input")?,
+            None if previous.is_some() || conversation.is_some() => Vec::new(),
+            None => return Err(Invalid::missing("input")),
+        };
+        let mut echo = Object::new();
+        let mut spec = read_spec(&mut fields, &mut echo)?;
+        spec.limits = limits;
+        spec.retention = if store { Retention::Keep } else { Retention::ReceiptOnly };
+        read_echo(fields, &mut echo)?;
+        if background {
+            echo.insert("background".to_owned(), json!(true));
+        }
+        let options = TurnOptions { previous, echo };
+        Ok(Self { spec: Arc::new(spec), options, input, conversation, stream, background, shape })
+    }
+
+    /// Whether nothing of it may be kept.
+    pub fn is_ephemeral(&self) -> bool {
+        self.spec.retention == Retention::ReceiptOnly
+    }
+}
+
+fn refuse_unserved(fields: &mut Fields) -> Result<(), Invalid> {
+    for name in UNSERVED {
+        match fields.take(name) {
+            None => {}
+            Some(Value::Array(list)) if list.is_empty() => {}
+            Some(_) => return Err(Invalid::unserved(name)),
+        }
+    }
+    let logprobs = fields.count("top_logprobs", 0..=20)?;
+    if logprobs.is_some_and(|count| count > 0) {
+        return Err(Invalid::unserved("top_logprobs"));
+    }
+    Ok(())
+}
+
+fn read_shape(fields: &mut Fields) -> Result<Shape, Invalid> {
+    let mut names = Vec::new();
+    for (index, value) in fields.list("include", MAX_INCLUDES)?.unwrap_or_default().into_iter().enumerate() {
+        let Value::String(name) = value else { return Err(Invalid::kind(format!("include[{index}]"), "a string")) };
+        names.push(name);
+    }
+    let obfuscated = match fields.fields("stream_options")? {
+        Some(mut options) => options.flag("include_obfuscation")?.unwrap_or(false),
+        None => false,
+    };
+    shape(names.iter().map(String::as_str), obfuscated)
+}
+
+/// What `include` and `include_obfuscation` ask for.
+///
+/// # Errors
+/// A name is unknown or not served.
+pub fn shape<'a>(include: impl Iterator<Item = &'a str>, obfuscated: bool) -> Result<Shape, Invalid> {
+    let mut shape = Shape { encrypted: false, obfuscated };
+    for name in include {
+        if name == "message.output_text.logprobs" {
+            return Err(Invalid { param: "include".to_owned(), ..Invalid::unserved(name) });
+        }
+        if !INCLUDABLE.contains(&name) {
+            let message = format!("'include' may name {}.", INCLUDABLE.join(", "));
+            return Err(Invalid::value("include", message));
+        }
+        shape.encrypted |= name == ENCRYPTED;
+    }
+    Ok(shape)
+}
+
+fn read_place(fields: &mut Fields) -> Result<(Option<TurnId>, Option<SessionId>), Invalid> {
+    let previous = fields.text("previous_response_id")?;
+    let conversation = match fields.take("conversation") {
+        None => None,
+        Some(Value::String(id)) => Some(id),
+        Some(value) => Some(Fields::at("conversation", value)?.needed_text("id")?),
+    };
+    if previous.is_some() && conversation.is_some() {
+        let message = "'previous_response_id' and 'conversation' cannot be used together.";
+        return Err(Invalid { code: "mutually_exclusive_parameters", ..Invalid::value("conversation", message) });
+    }
+    let previous = previous.map(|id| id.parse().map_err(|_| previous_not_found(&id))).transpose()?;
+    let conversation = conversation.map(|id| id.parse().map_err(|_| conversation_not_found(&id))).transpose()?;
+    Ok((previous, conversation))
+}
+
+/// The Response that the client names as the one before is not there.
+pub fn previous_not_found(id: &str) -> Invalid {
+    let shown: String = id.chars().take(96).collect();
+    Invalid {
+        message: format!("Previous response with id '{shown}' not found."),
+        param: "previous_response_id".to_owned(),
+        code: "previous_response_not_found",
+    }
+}
+
+fn conversation_not_found(id: &str) -> Invalid {
+    let shown: String = id.chars().take(96).collect();
+    let message = format!("Conversation with id '{shown}' not found.");
+    Invalid { message, param: "conversation".to_owned(), code: "conversation_not_found" }
+}
+
+fn read_spec(fields: &mut Fields, echo: &mut Object) -> Result<Spec, Invalid> {
+    let model = fields.needed_text("model")?;
+    if model.is_empty() || model.len() > MAX_MODEL {
+        return Err(Invalid::value("model", format!("A model's name has 1 to {MAX_MODEL} bytes.")));
+    }
+    let tools = tool::read(fields)?;
+    let sampling = Sampling {
+        temperature: fields.number("temperature", 0.0..=2.0)?,
+        top_p: fields.number("top_p", 0.0..=1.0)?,
+        max_output_tokens: fields.count("max_output_tokens", 1..=u64::MAX)?,
+        presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
+        frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
+    };
+    Ok(Spec {
+        instructions: fields.text("instructions")?.map(Arc::from),
+        tools: tools.functions,
+        tool_choice: tools.choice,
+        parallel_tool_calls: fields.flag("parallel_tool_calls")?,
+        sampling,
+        reasoning: read_reasoning(fields)?,
+        text: read_text(fields, echo)?,
+        calls: CallMode::Yield,
+        interruption: Interruption::End,
+        echo: tools.echo,
+        ..Spec::plain(model)
+    })
+}
+
+fn read_reasoning(fields: &mut Fields) -> Result<Reasoning, Invalid> {
+    let Some(mut fields) = fields.fields("reasoning")? else { return Ok(Reasoning::default()) };
+    let effort = fields.text("effort")?;
+    let (summary, older) = (fields.text("summary")?, fields.text("generate_summary")?);
+    for (name, usual) in [("mode", "standard"), ("context", "auto")] {
+        if fields.text(name)?.is_some_and(|value| value != usual) {
+            return Err(Invalid::unserved(fields.path(name)));
+        }
+    }
+    Ok(Reasoning { effort, summary: summary.or(older) })
+}
+
+fn read_text(fields: &mut Fields, echo: &mut Object) -> Result<TextFormat, Invalid> {
+    let Some(mut fields) = fields.fields("text")? else { return Ok(TextFormat::Text) };
+    if let Some(verbosity) = fields.choice("verbosity", &["low", "medium", "high"])? {
+        echo.insert("verbosity".to_owned(), json!(verbosity));
+    }
+    let Some(mut format) = fields.fields("format")? else { return Ok(TextFormat::Text) };
+    match format.needed_text("type")?.as_str() {
+        "text" => Ok(TextFormat::Text),
+        "json_object" => Ok(TextFormat::JsonObject),
+        "json_schema" => Ok(TextFormat::JsonSchema {
+            name: format.needed_text("name")?,
+            description: format.text("description")?,
+            schema: format
+                .object("schema")?
+                .map(Value::Object)
+                .ok_or_else(|| Invalid::missing("text.format.schema"))?,
+            strict: format.flag("strict")?,
+        }),
+        _ => {
+            let message = "'text.format.type' must be text, json_object or json_schema.";
+            Err(Invalid::value(format.path("type"), message))
+        }
+    }
+}
+
+fn read_echo(mut fields: Fields, echo: &mut Object) -> Result<(), Invalid> {
+    if let Some(metadata) = metadata(&mut fields)?.filter(|metadata| !metadata.is_empty()) {
+        echo.insert("metadata".to_owned(), Value::Object(metadata));
+    }
+    if let Some(truncation) = fields.choice("truncation", &["auto", "disabled"])? {
+        echo.insert("truncation".to_owned(), json!(truncation));
+    }
+    // It bounds tools that the server runs; there are none, so every bound holds.
+    if let Some(count) = fields.count("max_tool_calls", 1..=u64::MAX)? {
+        echo.insert("max_tool_calls".to_owned(), json!(count));
+    }
+    // Any tier may be asked for; the Response says which one it got.
+    fields.text("service_tier")?;
+    for name in ECHOED {
+        let Some(value) = fields.take(name) else { continue };
+        if value.get("prewarm").and_then(Value::as_bool) == Some(true) {
+            return Err(Invalid::unserved(format!("{name}.prewarm")));
+        }
+        if value.to_string().len() > MAX_ECHO {
+            return Err(Invalid::value(name, format!("'{name}' is longer than {MAX_ECHO} bytes.")));
+        }
+        if name != "prompt_cache_options" && !value.is_string() {
+            return Err(Invalid::kind(name, "a string"));
+        }
+        echo.insert(name.to_owned(), value);
+    }
+    let rest = fields.rest();
+    if !rest.is_empty() {
+        let rest = Value::Object(rest);
+        if rest.to_string().len() > MAX_REST {
+            return Err(Invalid::value("", format!("Unknown parameters take more than {MAX_REST} bytes.")));
+        }
+        echo.insert("rest".to_owned(), rest);
+    }
+    Ok(())
+}

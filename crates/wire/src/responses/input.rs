@@ -1,0 +1,176 @@
+//! Input items, from the wire to ours. What this version does not interpret is kept verbatim.
+
+use mainstay_vocabulary::{
+    CallId, Content, Item, ItemId, Role,
+    item::{Opaque, ToolOutput},
+};
+use serde_json::Value;
+
+use super::{
+    fields::{Fields, Invalid},
+    item::read_opaque,
+};
+
+/// Most items in one input: what a session takes at once.
+pub const MAX_ITEMS: usize = mainstay_session::turn::MAX_ITEMS;
+/// Most parts of one message; each costs memory beyond its text.
+const MAX_PARTS: usize = 4_096;
+/// Longest call id, bytes: it is held in the session's state while it waits.
+const MAX_CALL_ID: usize = 512;
+
+/// One element of an input.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Element {
+    /// An item.
+    Item(Box<Item>),
+    /// `item_reference`: an item of this server, to be looked up; the text is the parameter's path.
+    Reference(ItemId, String),
+}
+
+/// Reads `input`: a text or a list of items.
+///
+/// # Errors
+/// Names the element that is wrong.
+pub fn read(value: Value, path: &str) -> Result<Vec<Element>, Invalid> {
+    match value {
+        Value::String(text) => Ok(vec![Element::Item(Box::new(message(Role::User, vec![Content::Text(text)])))]),
+        Value::Array(list) => read_list(list, path),
+        _ => Err(Invalid::kind(path, "a string or an array")),
+    }
+}
+
+/// Reads a list of items.
+///
+/// # Errors
+/// Names the element that is wrong.
+pub fn read_list(list: Vec<Value>, path: &str) -> Result<Vec<Element>, Invalid> {
+    if list.len() > MAX_ITEMS {
+        return Err(Invalid::value(path, format!("'{path}' may have at most {MAX_ITEMS} elements.")));
+    }
+    let elements = list.into_iter().enumerate();
+    elements.map(|(index, value)| element(value, format!("{path}[{index}]"))).collect()
+}
+
+fn element(value: Value, path: String) -> Result<Element, Invalid> {
+    let kind = value.get("type").and_then(Value::as_str).map(str::to_owned);
+    let has = |name| value.get(name).is_some_and(|field: &Value| !field.is_null());
+    if value.get("type").is_some_and(|kind| !kind.is_string() && !kind.is_null()) {
+        return Err(Invalid::kind(format!("{path}.type"), "a string"));
+    }
+    let kind = match kind {
+        Some(kind) => kind,
+        None if has("role") => "message".to_owned(),
+        None if has("id") => "item_reference".to_owned(),
+        None => return Err(Invalid::missing(format!("{path}.type"))),
+    };
+    let mut fields = Fields::at(path, value)?;
+    let item = match kind.as_str() {
+        "message" => read_message(&mut fields)?,
+        "function_call" => read_call(&mut fields)?,
+        "function_call_output" => read_result(&mut fields)?,
+        "reasoning" => read_reasoning(&mut fields)?,
+        "item_reference" => return reference(&mut fields),
+        _ => Item::Other(Value::Object(fields.all())),
+    };
+    Ok(Element::Item(Box::new(item)))
+}
+
+fn reference(fields: &mut Fields) -> Result<Element, Invalid> {
+    let (id, path) = (fields.needed_text("id")?, fields.path("id"));
+    match id.parse() {
+        Ok(item) => Ok(Element::Reference(item, path)),
+        Err(_) => Err(not_found(&id, path)),
+    }
+}
+
+/// The item that an `item_reference` names is not there.
+pub fn not_found(id: &str, path: impl Into<String>) -> Invalid {
+    let shown: String = id.chars().take(96).collect();
+    Invalid { message: format!("Item with id '{shown}' not found."), param: path.into(), code: "item_not_found" }
+}
+
+const fn message(role: Role, content: Vec<Content>) -> Item {
+    Item::Message { role, content, phase: None }
+}
+
+fn read_message(fields: &mut Fields) -> Result<Item, Invalid> {
+    let role = fields.choice("role", &["user", "assistant", "system", "developer"])?;
+    let role = match role.as_deref() {
+        Some("user") => Role::User,
+        Some("assistant") => Role::Assistant,
+        Some("system") => Role::System,
+        Some(_) => Role::Developer,
+        None => return Err(Invalid::missing(fields.path("role"))),
+    };
+    let content = fields.take("content").ok_or_else(|| Invalid::missing(fields.path("content")))?;
+    let content = read_content(content, &fields.path("content"))?;
+    Ok(Item::Message { role, content, phase: fields.text("phase")? })
+}
+
+fn read_content(value: Value, path: &str) -> Result<Vec<Content>, Invalid> {
+    match value {
+        Value::String(text) => Ok(vec![Content::Text(text)]),
+        Value::Array(parts) if parts.len() <= MAX_PARTS => {
+            let parts = parts.into_iter().enumerate();
+            parts.map(|(index, part)| read_part(part, format!("{path}[{index}]"))).collect()
+        }
+        Value::Array(_) => Err(Invalid::value(path, format!("'{path}' may have at most {MAX_PARTS} parts."))),
+        _ => Err(Invalid::kind(path, "a string or an array")),
+    }
+}
+
+fn read_part(value: Value, path: String) -> Result<Content, Invalid> {
+    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
+    let is_image = kind == "input_image" && value.get("image_url").is_some_and(Value::is_string);
+    let mut fields = Fields::at(path, value)?;
+    match kind.as_str() {
+        "input_text" | "output_text" | "text" => Ok(Content::Text(fields.needed_text("text")?)),
+        "refusal" => Ok(Content::Refusal(fields.needed_text("refusal")?)),
+        "input_image" if is_image => {
+            Ok(Content::Image { url: fields.needed_text("image_url")?, detail: fields.text("detail")? })
+        }
+        "" => Err(Invalid::missing(fields.path("type"))),
+        _ => Ok(Content::Other(Value::Object(fields.all()))),
+    }
+}
+
+fn read_call_id(fields: &mut Fields) -> Result<CallId, Invalid> {
+    let (call_id, path) = (fields.needed_text("call_id")?, fields.path("call_id"));
+    if call_id.is_empty() || call_id.len() > MAX_CALL_ID {
+        return Err(Invalid::value(path, format!("A call_id must have 1 to {MAX_CALL_ID} bytes.")));
+    }
+    Ok(CallId(call_id))
+}
+
+fn read_call(fields: &mut Fields) -> Result<Item, Invalid> {
+    Ok(Item::ToolCall {
+        call_id: read_call_id(fields)?,
+        name: fields.needed_text("name")?,
+        arguments: fields.needed_text("arguments")?,
+        provider_call_id: None,
+    })
+}
+
+fn read_result(fields: &mut Fields) -> Result<Item, Invalid> {
+    let call_id = read_call_id(fields)?;
+    let path = fields.path("output");
+    let output = match fields.take("output") {
+        None => return Err(Invalid::missing(path)),
+        Some(Value::String(text)) => ToolOutput::Text(text),
+        Some(value) => ToolOutput::Content(read_content(value, &path)?),
+    };
+    Ok(Item::ToolResult { call_id, output, error: None })
+}
+
+fn read_reasoning(fields: &mut Fields) -> Result<Item, Invalid> {
+    let summary = read_texts(fields, "summary")?;
+    let content = read_texts(fields, "content")?;
+    let opaque: Option<Opaque> = fields.text("encrypted_content")?.map(|text| read_opaque(&text));
+    Ok(Item::Reasoning { content, summary, opaque })
+}
+
+fn read_texts(fields: &mut Fields, name: &str) -> Result<Vec<String>, Invalid> {
+    let path = fields.path(name);
+    let parts = fields.list(name, MAX_PARTS)?.unwrap_or_default().into_iter().enumerate();
+    parts.map(|(index, part)| Fields::at(format!("{path}[{index}]"), part)?.needed_text("text")).collect()
+}

@@ -1,0 +1,24 @@
+//! OpenAI Responses and Open Responses. A Response is the closed range of a session from `TurnStarted` to `TurnEnded`:
+//! `command` reads a request, `project` folds the range into events and the object. Start with `project::View`.
+
+pub mod command;
+pub mod fields;
+pub mod input;
+pub mod item;
+pub mod object;
+pub mod page;
+pub mod project;
+mod stream;
+pub mod tool;
+
+pub use command::CreateResponse;
+pub use fields::Invalid;
+pub use object::Head;
+pub use project::{Frame, View};
+
+use mainstay_vocabulary::TurnId;
+
+/// The text of a Response's id.
+pub fn response_id(turn: TurnId) -> String {
+    format!("resp_{turn}")
+}

@@ -1,0 +1,336 @@
+//! The fold of a Response's range: each moment changes the view and yields the frames that follow from it. Pure, so
+//! that a replay gives the same bytes. Moments before the turn began or after it ended change nothing.
+
+use mainstay_session::{
+    Event,
+    assembly::text_of,
+    event::{TurnEnded, TurnStatus, Written},
+    feed::{Moment, Shown, What},
+};
+use mainstay_vocabulary::{
+    CallId, Content, Item, ItemId, ItemKind, Role, SessionId, Timestamp, inference,
+    item::{ItemStatus, Opaque},
+};
+use serde_json::{Value, json};
+
+use super::{
+    item::{Shape, item_id, item_json, output_text},
+    object::{Head, Standing, response_json},
+    stream::{At, Delta, Done, Lifecycle, OutputItem, Part, Sink, padding},
+};
+
+pub use super::stream::Frame;
+
+/// A Response as it stands.
+#[derive(Clone, Debug)]
+pub struct View {
+    head: Head,
+    shape: Shape,
+    standing: Standing,
+    output: Vec<Output>,
+    deployment: String,
+    sink: Sink,
+}
+
+/// An item that the model writes.
+#[derive(Clone, Debug)]
+struct Output {
+    id: ItemId,
+    name: String,
+    kind: ItemKind,
+    text: String,
+    status: ItemStatus,
+    opaque: Option<Opaque>,
+}
+
+impl View {
+    /// A Response of which nothing happened yet. Frames are made from number `from` on.
+    pub fn new(head: Head, shape: Shape, from: u64) -> Self {
+        let (output, deployment) = (Vec::new(), String::new());
+        Self { head, shape, standing: Standing::Queued, output, deployment, sink: Sink::keeping(from) }
+    }
+
+    /// The same for the object alone: no frames are made.
+    pub fn without_frames(head: Head, shape: Shape) -> Self {
+        Self::new(head, shape, u64::MAX)
+    }
+
+    /// What the Response is known by.
+    pub const fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// How it stands.
+    pub const fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    /// The object as it stands.
+    pub fn object(&self) -> Value {
+        let shown = self.output.iter().map(|output| output.json(self.shape)).collect();
+        response_json(&self.head, &self.standing, shown)
+    }
+
+    /// Takes the next moment; gives the frames that are wanted.
+    pub fn apply(&mut self, moment: &Moment) -> Vec<Frame> {
+        let is_before = moment.cursor.sequence < self.head.turn.sequence;
+        if !is_before && !self.standing.is_final() {
+            match &moment.what {
+                What::Event(event, at) => self.take_event(event, *at),
+                What::Shown(shown) => self.take_shown(shown),
+            }
+        }
+        self.sink.take()
+    }
+
+    fn session(&self) -> SessionId {
+        self.head.turn.session
+    }
+
+    fn take_event(&mut self, event: &Event, at: Timestamp) {
+        match event {
+            Event::TurnStarted(_) => self.begin(),
+            Event::InferenceIntended(intended) => {
+                self.deployment.clone_from(&intended.route.deployment);
+                if self.standing == Standing::Queued {
+                    self.go_on();
+                }
+            }
+            Event::ItemCompleted(written) => self.complete(written),
+            Event::ItemInterrupted(written) if !written.continues => self.interrupt(written),
+            Event::TurnEnded(ended) if ended.turn == self.head.turn.sequence => self.end(ended, at),
+            _ => {}
+        }
+    }
+
+    fn begin(&mut self) {
+        if !self.head.is_background() {
+            self.standing = Standing::InProgress;
+        }
+        self.announce("response.created");
+        if self.head.is_background() {
+            self.announce("response.queued");
+        } else {
+            self.announce("response.in_progress");
+        }
+    }
+
+    fn go_on(&mut self) {
+        self.standing = Standing::InProgress;
+        self.announce("response.in_progress");
+    }
+
+    fn announce(&mut self, event: &'static str) {
+        let Self { head, shape, standing, output, sink, .. } = self;
+        sink.send(event, || {
+            let shown = output.iter().map(|output| output.json(*shape)).collect();
+            Lifecycle { response: response_json(head, standing, shown) }
+        });
+    }
+
+    fn take_shown(&mut self, shown: &Shown) {
+        let id = shown.item(self.session());
+        match &shown.delta {
+            inference::Delta::Started { kind, .. } => self.start(id, kind),
+            inference::Delta::Text { text, .. } => self.write(id, text),
+            inference::Delta::Done { opaque, .. } => {
+                let deployment = &self.deployment;
+                let opaque = opaque.clone().map(|bytes| Opaque { deployment: deployment.clone(), bytes });
+                if let Some(index) = self.open(id) {
+                    self.output[index].opaque = opaque;
+                    self.close(index, ItemStatus::Completed);
+                }
+            }
+        }
+    }
+
+    /// Where an item stands that is still being written.
+    fn open(&self, id: ItemId) -> Option<usize> {
+        self.output.iter().rposition(|output| output.id == id && output.status == ItemStatus::InProgress)
+    }
+
+    fn start(&mut self, id: ItemId, kind: &ItemKind) {
+        let index = self.output.len();
+        self.output.push(Output::new(id, kind));
+        let Self { output, sink, shape, .. } = self;
+        let output = &output[index];
+        sink.send("response.output_item.added", || OutputItem { output_index: index, item: output.json(*shape) });
+        if let Some(event) = output.part_event(true) {
+            sink.send(event, || Part { at: output.at(index), part: output.part() });
+        }
+    }
+
+    fn write(&mut self, id: ItemId, text: &str) {
+        let Some(index) = self.open(id) else { return };
+        self.output[index].text.push_str(text);
+        let Self { output, sink, shape, .. } = self;
+        let output = &output[index];
+        let number = sink.next_number();
+        sink.send(output.events().0, || Delta {
+            at: output.at(index),
+            delta: text,
+            logprobs: (output.kind == ItemKind::Message).then_some([]),
+            obfuscation: shape.obfuscated.then(|| padding(&output.name, number, text.len())),
+        });
+    }
+
+    /// No more will be written to the item.
+    fn close(&mut self, index: usize, status: ItemStatus) {
+        self.output[index].status = status;
+        let Self { output, sink, shape, .. } = self;
+        let output = &output[index];
+        // Half a call's arguments are not announced as done: a client might run it.
+        if !(output.is_call() && status == ItemStatus::Incomplete) {
+            let (_, event) = output.events();
+            let (name, logprobs) = (output.text_name(), output.kind == ItemKind::Message);
+            sink.send(event, || Done { at: output.at(index), name, text: &output.text, logprobs });
+        }
+        if let Some(event) = output.part_event(false) {
+            sink.send(event, || Part { at: output.at(index), part: output.part() });
+        }
+        sink.send("response.output_item.done", || OutputItem { output_index: index, item: output.json(*shape) });
+    }
+
+    /// The whole item: what its deltas told, or all there is where only events are folded.
+    fn complete(&mut self, written: &Written) {
+        let index = self.settle(written);
+        if let Item::Reasoning { opaque, .. } = &*written.item {
+            self.output[index].opaque.clone_from(opaque);
+        }
+        if self.output[index].status == ItemStatus::InProgress {
+            self.close(index, ItemStatus::Completed);
+        }
+    }
+
+    fn interrupt(&mut self, written: &Written) {
+        let index = self.settle(written);
+        if self.output[index].status == ItemStatus::InProgress {
+            self.close(index, ItemStatus::Incomplete);
+        }
+    }
+
+    fn settle(&mut self, written: &Written) -> usize {
+        let known = self.output.iter().rposition(|output| output.id == written.id);
+        let index = known.unwrap_or_else(|| {
+            self.start(written.id, &written.kind);
+            self.output.len() - 1
+        });
+        let text = text_of(&written.item);
+        if self.output[index].text != text {
+            text.clone_into(&mut self.output[index].text);
+        }
+        index
+    }
+
+    fn end(&mut self, ended: &TurnEnded, at: Timestamp) {
+        for index in 0..self.output.len() {
+            if self.output[index].status == ItemStatus::InProgress {
+                self.close(index, ItemStatus::Incomplete);
+            }
+        }
+        self.standing = Standing::Ended { status: ended.status.clone(), at, usage: ended.usage };
+        self.announce(match ended.status {
+            TurnStatus::Completed => "response.completed",
+            TurnStatus::Incomplete(_) => "response.incomplete",
+            TurnStatus::Failed(_) => "response.failed",
+            TurnStatus::Cancelled => "response.cancelled",
+        });
+    }
+}
+
+impl Output {
+    fn new(id: ItemId, kind: &ItemKind) -> Self {
+        let (kind, status) = (kind.clone(), ItemStatus::InProgress);
+        let mut output = Self { id, name: String::new(), kind, text: String::new(), status, opaque: None };
+        output.name = item_id(id, &output.item());
+        output
+    }
+
+    /// The item as far as it is written. Nothing of it is there before its first text, because its parts are added by
+    /// events of their own.
+    fn item(&self) -> Item {
+        let text = self.text.clone();
+        let is_empty = self.text.is_empty() && self.status == ItemStatus::InProgress;
+        let parts = |part: String| if is_empty { Vec::new() } else { vec![part] };
+        let said = |part| Item::Message {
+            role: Role::Assistant,
+            content: if is_empty { Vec::new() } else { vec![part] },
+            phase: None,
+        };
+        match &self.kind {
+            ItemKind::Message => said(Content::Text(text)),
+            ItemKind::Refusal => said(Content::Refusal(text)),
+            ItemKind::Reasoning => {
+                Item::Reasoning { content: parts(text), summary: Vec::new(), opaque: self.opaque.clone() }
+            }
+            ItemKind::ReasoningSummary => {
+                Item::Reasoning { content: Vec::new(), summary: parts(text), opaque: self.opaque.clone() }
+            }
+            ItemKind::ToolCall { name, .. } => Item::ToolCall {
+                call_id: CallId::from(self.id),
+                name: name.clone(),
+                arguments: text,
+                provider_call_id: None,
+            },
+        }
+    }
+
+    fn json(&self, shape: Shape) -> Value {
+        item_json(self.id, &self.item(), self.status, shape)
+    }
+
+    const fn is_call(&self) -> bool {
+        matches!(self.kind, ItemKind::ToolCall { .. })
+    }
+
+    fn at(&self, output_index: usize) -> At<'_> {
+        let is_summary = self.kind == ItemKind::ReasoningSummary;
+        let content_index = (!is_summary && !self.is_call()).then_some(0);
+        At { item_id: &self.name, output_index, content_index, summary_index: is_summary.then_some(0) }
+    }
+
+    fn part(&self) -> Value {
+        let text = &self.text;
+        match self.kind {
+            ItemKind::Refusal => json!({ "type": "refusal", "refusal": text }),
+            ItemKind::Reasoning => json!({ "type": "reasoning_text", "text": text }),
+            ItemKind::ReasoningSummary => json!({ "type": "summary_text", "text": text }),
+            ItemKind::Message | ItemKind::ToolCall { .. } => output_text(text),
+        }
+    }
+
+    /// The event that opens or closes the item's only part.
+    const fn part_event(&self, opens: bool) -> Option<&'static str> {
+        match (&self.kind, opens) {
+            (ItemKind::ToolCall { .. }, _) => None,
+            (ItemKind::ReasoningSummary, true) => Some("response.reasoning_summary_part.added"),
+            (ItemKind::ReasoningSummary, false) => Some("response.reasoning_summary_part.done"),
+            (_, true) => Some("response.content_part.added"),
+            (_, false) => Some("response.content_part.done"),
+        }
+    }
+
+    /// The events of a text delta and of the whole text.
+    const fn events(&self) -> (&'static str, &'static str) {
+        match self.kind {
+            ItemKind::Message => ("response.output_text.delta", "response.output_text.done"),
+            ItemKind::Refusal => ("response.refusal.delta", "response.refusal.done"),
+            ItemKind::Reasoning => ("response.reasoning_text.delta", "response.reasoning_text.done"),
+            ItemKind::ReasoningSummary => {
+                ("response.reasoning_summary_text.delta", "response.reasoning_summary_text.done")
+            }
+            ItemKind::ToolCall { .. } => {
+                ("response.function_call_arguments.delta", "response.function_call_arguments.done")
+            }
+        }
+    }
+
+    /// The key of the whole text in its event.
+    const fn text_name(&self) -> &'static str {
+        match self.kind {
+            ItemKind::Refusal => "refusal",
+            ItemKind::ToolCall { .. } => "arguments",
+            ItemKind::Message | ItemKind::Reasoning | ItemKind::ReasoningSummary => "text",
+        }
+    }
+}

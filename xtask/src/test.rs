@@ -1,0 +1,106 @@
+//! `cargo xtask test`: all that CI runs, in phases. Start with `phases`; the Python side is in `test/python.rs`.
+
+mod python;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{
+    phase::{self, Outcome, Phase},
+    process::{answers, cargo, expect_success},
+};
+
+/// The runner that the configuration in `.config/nextest.toml` was written for.
+const NEXTEST: &str = "0.9.143";
+
+/// What to run.
+#[derive(Args)]
+pub struct Arguments {
+    /// Run this phase alone; may be given several times.
+    #[arg(long, value_name = "PHASE")]
+    only: Vec<String>,
+    /// Show the phases and run nothing.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the phases.
+///
+/// # Errors
+/// Where a phase was asked for that does not exist; a failing phase is in the exit code.
+pub fn run(arguments: &Arguments) -> Result<ExitCode> {
+    let chosen = phase::select(phases(), &arguments.only)?;
+    if arguments.list {
+        phase::list(&chosen);
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(phase::run(&chosen))
+}
+
+fn phases() -> Vec<Phase> {
+    vec![
+        step("tools", "a C compiler and the test runner are there", &[], tools),
+        cargo_step("fmt", "the code is formatted", &[], &["fmt", "--all", "--check"]),
+        cargo_step(
+            "clippy",
+            "no warning anywhere",
+            &["tools"],
+            &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        ),
+        cargo_step("build", "the binary builds", &["tools"], &["build", "--workspace", "--locked"]),
+        step("python", "the pinned Python packages are under target/python", &[], python::prepare),
+        cargo_step(
+            "tests",
+            "unit and integration tests, and the tree is tidy",
+            &["tools", "build"],
+            &["nextest", "run", "--workspace", "--locked", "--profile", "ci"],
+        ),
+        cargo_step(
+            "doc",
+            "examples in the documentation run",
+            &["build"],
+            &["test", "--workspace", "--locked", "--doc"],
+        ),
+        step("sdk", "the vendors' SDKs, unmodified, against the binary", &["build", "python"], python::sdk),
+        step("deny", "cargo deny agrees about licences and bans", &[], deny),
+    ]
+}
+
+fn step(
+    name: &'static str,
+    shows: &'static str,
+    needs: &'static [&'static str],
+    run: fn() -> Result<Outcome>,
+) -> Phase {
+    Phase { name, shows, needs, run: Box::new(run) }
+}
+
+fn cargo_step(
+    name: &'static str,
+    shows: &'static str,
+    needs: &'static [&'static str],
+    arguments: &'static [&'static str],
+) -> Phase {
+    let run = || expect_success(&mut cargo(arguments)).map(|()| Outcome::Passed);
+    Phase { name, shows, needs, run: Box::new(run) }
+}
+
+fn tools() -> Result<Outcome> {
+    if !answers("cc", &["--version"]) {
+        bail!("no C compiler (SQLite and ring need one); on Debian or Ubuntu: apt-get install -y build-essential");
+    }
+    if !answers("cargo", &["nextest", "--version"]) {
+        expect_success(&mut cargo(&["install", "--locked", "cargo-nextest", "--version", NEXTEST]))?;
+    }
+    Ok(Outcome::Passed)
+}
+
+fn deny() -> Result<Outcome> {
+    if !answers("cargo", &["deny", "--version"]) {
+        return Ok(Outcome::Skipped("cargo-deny is not installed; `tidy` holds deny.toml without it".to_owned()));
+    }
+    expect_success(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))?;
+    Ok(Outcome::Passed)
+}
