@@ -116,7 +116,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Object, Error> {
         return Ok(Object::new());
     }
     let text = std::str::from_utf8(bytes).map_err(|error| {
-        Error::invalid(format!("The body is not valid UTF-8 at byte {}.", error.valid_up_to())).with_code("invalid_json")
+        Error::invalid(format!("The body is not valid UTF-8 at byte {}.", error.valid_up_to()))
+            .with_code("invalid_json")
     })?;
     if count_values(text) > MAX_VALUES {
         return Err(Error::too_large(format!("The body holds more than {MAX_VALUES} values.")));

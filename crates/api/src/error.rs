@@ -9,10 +9,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mainstay_session::Refusal;
+use mainstay_wire::responses::Invalid;
 use serde_json::json;
 
 /// Seconds after which a refused client may try again.
 const RETRY_AFTER_S: u32 = 1;
+
+/// The code of the one conflict that goes away by waiting.
+const BUSY: &str = "session_busy";
 
 /// What a client is told. `message` is safe to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +56,7 @@ impl Error {
         Self::new(StatusCode::NOT_FOUND, "not_found_error", message).with_code("not_found")
     }
 
-    /// 409: the object does not stand as the request needs it.
+    /// 409: the object does not stand as the request needs it; the same request will not do later either.
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict_error", message).with_code("conflict")
     }
@@ -138,13 +142,16 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::NotFound => Self::not_found("There is no such object."),
             Refusal::Exists => Self::conflict("The object exists already."),
-            Refusal::Busy => Self::conflict("A turn is running; try again when it is over.").with_code("session_busy"),
+            Refusal::Busy => Self::conflict("A turn is running; try again when it is over.").with_code(BUSY),
             Refusal::NotHead => Self::conflict("Something newer follows the named turn."),
             Refusal::TurnNotFound => Self::not_found("There is no such turn."),
             Refusal::ItemNotFound => Self::not_found("There is no such item."),
             Refusal::AgentNotFound => Self::not_found("There is no such agent."),
             Refusal::NothingToCancel => Self::conflict("Nothing is running that could be cancelled."),
-            Refusal::CallNotOpen(call) => Self::invalid(format!("No pending function call with call_id {}.", call.0)),
+            // The text and code that openai-python takes for "not yet" and tries again.
+            Refusal::CallNotOpen(call) => {
+                Self::invalid(format!("Unknown pending tool call: {}", call.0)).with_code("invalid_request_error")
+            }
             Refusal::CallOfAnotherTurn(call) => {
                 Self::invalid(format!("The function call {} belongs to another turn.", call.0)).with_param("turn_id")
             }
@@ -159,6 +166,12 @@ impl From<Refusal> for Error {
     }
 }
 
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        Self::invalid(invalid.message).with_code(invalid.code).with_param(invalid.param)
+    }
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let body = json!({ "error": {
@@ -170,6 +183,10 @@ impl IntoResponse for Error {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+        }
+        if self.status == StatusCode::CONFLICT && self.code != Some(BUSY) {
+            // The vendor's SDKs repeat a 409 unless told not to.
+            headers.insert("x-should-retry", HeaderValue::from_static("false"));
         }
         if self.closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -11,6 +11,7 @@ mod health;
 mod idempotency;
 mod json;
 mod models;
+mod path;
 mod query;
 mod responses;
 mod router;

@@ -2,13 +2,13 @@
 
 use axum::{
     Router,
-    extract::{Path, State},
+    extract::State,
     routing::get,
 };
 use mainstay_runtime::Model;
 use serde_json::{Value, json};
 
-use crate::{auth::Authenticated, error::Error, json::Json, state::AppState};
+use crate::{auth::Authenticated, error::Error, json::Json, path::Ids, state::AppState};
 
 /// Its routes, relative to `/v1`.
 pub(crate) fn routes() -> Router<AppState> {
@@ -23,7 +23,7 @@ async fn list(_: Authenticated, State(state): State<AppState>) -> Json<Value> {
 async fn retrieve(
     _: Authenticated,
     State(state): State<AppState>,
-    Path(name): Path<String>,
+    Ids(name): Ids<String>,
 ) -> Result<Json<Value>, Error> {
     let models = state.engine.models();
     let model = models.iter().find(|model| model.name == name);

@@ -40,6 +40,20 @@ impl Query {
         self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| value.as_str())
     }
 
+    /// The pairs of `name[key]=value`.
+    pub(crate) fn pairs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let key = move |known: &'a str| known.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']');
+        self.0.iter().filter_map(move |(known, value)| Some((key(known)?, value.as_str())))
+    }
+
+    /// One of `allowed`.
+    pub(crate) fn choice(&self, name: &str, allowed: &[&'static str]) -> Result<Option<&'static str>, Error> {
+        let Some(text) = self.get(name) else { return Ok(None) };
+        allowed.iter().find(|known| **known == text).map(|known| Some(*known)).ok_or_else(|| {
+            Error::invalid(format!("'{name}' must be one of {}.", allowed.join(", "))).with_param(name)
+        })
+    }
+
     /// `true` or `false`.
     pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {
         match self.get(name) {
@@ -95,8 +109,13 @@ mod tests {
         assert_eq!(query.number("absent", 20, 1..=100).unwrap(), 20);
         assert_eq!(query.all("include").collect::<Vec<_>>(), ["a", "b c"]);
         assert_eq!(query.get("order"), None);
+        let tagged = Query::parse("metadata[a]=1&metadata%5Bb%5D=2&metadata=3&metadat[c]=4").unwrap();
+        assert_eq!(tagged.pairs("metadata").collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
+        assert_eq!(query.choice("x", &["y"]).unwrap(), None);
+        assert_eq!(Query::parse("x=z").unwrap().choice("x", &["y"]).unwrap_err().param.as_deref(), Some("x"));
         assert!(query.flag("flag", false).unwrap());
-        for (text, name) in [("n=0", "n"), ("n=101", "n"), ("n=-1", "n"), ("n=x", "n"), ("n=99999999999999999999", "n")] {
+        for (text, name) in [("n=0", "n"), ("n=101", "n"), ("n=-1", "n"), ("n=x", "n"), ("n=99999999999999999999", "n")]
+        {
             let error = Query::parse(text).unwrap().number(name, 1, 1..=100).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(name), "{text}");
         }

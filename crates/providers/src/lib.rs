@@ -5,7 +5,7 @@
 
 mod error;
 pub mod openai_chat;
-pub mod scripted;
+mod scripted;
 mod seam;
 
 pub use error::Error;

@@ -122,11 +122,7 @@ impl Driver {
             moves: Vec::new(),
             blobs: sealed.blobs,
             snapshot,
-            drop_frames_below: if after.turn.as_ref().is_none_or(|turn| turn.inference.is_none()) {
-                self.next_ordinal
-            } else {
-                0
-            },
+            drop_frames_below: if infers(&self.state) && !infers(after) { self.next_ordinal } else { 0 },
             erase: false,
         })
     }
@@ -144,6 +140,10 @@ impl Driver {
                 StoreError::Conflict { .. } => return Err(Failed::Moved),
                 StoreError::Duplicate(remembered) => return Err(Failed::Duplicate(remembered)),
                 StoreError::Fenced if self.inner.leases.current() != lease => {}
+                StoreError::Fenced => {
+                    self.inner.lose();
+                    return Err(Failed::Error(error.into()));
+                }
                 StoreError::Unknown(_) if faults.has(Bug::UnknownTakenForDone) => return Ok(()),
                 StoreError::Unknown(_) => {
                     self.inner.leases.renew(lease.epoch).await?;
@@ -156,6 +156,10 @@ impl Driver {
             }
         }
     }
+}
+
+fn infers(state: &State) -> bool {
+    state.turn.as_ref().is_some_and(|turn| turn.inference.is_some())
 }
 
 fn wakeups(deadline: Option<Option<mainstay_vocabulary::Timestamp>>) -> Vec<WakeupChange> {

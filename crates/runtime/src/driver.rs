@@ -132,14 +132,15 @@ impl Driver {
 
     /// Loads the session and takes over what an earlier incarnation left open.
     async fn load(&mut self) -> Result<(), Error> {
-        let Some(loaded) = self.inner.journal.load(self.session).await? else { return Ok(()) };
+        let loaded = self.inner.journal.load(self.session).await?;
+        self.is_stale = false;
+        let Some(loaded) = loaded else { return Ok(()) };
         self.next_ordinal = self.next_ordinal.max(loaded.state.next_ordinal);
         self.tenant = Some(loaded.tenant);
         self.sealer = Some(loaded.sealer);
         self.chain = loaded.chain;
         self.state = Arc::new(loaded.state);
         self.context = None;
-        self.is_stale = false;
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open = turn.inference.as_ref().map(|open| open.intent);
         let is_ours = open.is_some() && open == self.running.as_ref().map(|running| running.intent);
@@ -274,7 +275,8 @@ impl Driver {
                 let Ask { caller, command, idempotency, reply } = *ask;
                 if self.inner.faults.has(Bug::AckBeforeCommit) {
                     if let Ok(decision) = self.decide(command.clone()) {
-                        let _ = reply.send(Ok(self.accepted(&decision.after, self.state.sequence)));
+                        let state = Arc::new(decision.after);
+                        let _ = reply.send(Ok(self.accepted(state, self.state.sequence)));
                     }
                     let _ = self.command(&caller, command, idempotency).await;
                     return;
@@ -305,7 +307,7 @@ impl Driver {
             let before = self.state.sequence;
             let decision = self.decide(command.clone())?;
             if decision.events.is_empty() {
-                return Ok(self.accepted(&self.state, before));
+                return Ok(self.accepted(Arc::clone(&self.state), before));
             }
             self.tenant.get_or_insert_with(|| caller.tenant.clone());
             let proposal = Proposal {
@@ -316,7 +318,7 @@ impl Driver {
                 points: (Point::CommandDecided, Point::CommandCommitted),
             };
             let failed = match self.commit(proposal).await {
-                Ok(()) => return Ok(self.accepted(&self.state, before)),
+                Ok(()) => return Ok(self.accepted(Arc::clone(&self.state), before)),
                 Err(failed) => failed,
             };
             if before.0 == 0 {
@@ -325,7 +327,7 @@ impl Driver {
             match failed {
                 Failed::Moved => self.load().await?,
                 Failed::Duplicate(known) if idempotency.as_ref().is_some_and(|mine| mine.request == known.request) => {
-                    return Ok(Accepted { first: known.sequence, replayed: true, ..self.accepted(&self.state, before) });
+                    return Ok(Accepted { first: known.sequence, replayed: true, ..self.accepted(Arc::clone(&self.state), before) });
                 }
                 Failed::Duplicate(_) => return Err(Error::IdempotencyMismatch),
                 Failed::Error(error) => {
@@ -337,14 +339,14 @@ impl Driver {
         Err(Error::Unavailable("the session is changed elsewhere".to_owned()))
     }
 
-    fn accepted(&self, state: &State, before: Sequence) -> Accepted {
+    fn accepted(&self, state: Arc<State>, before: Sequence) -> Accepted {
         Accepted {
             session: self.session,
             first: before.next(),
             sequence: state.sequence,
             at: state.active_at,
             replayed: false,
-            state: Arc::new(state.clone()),
+            state,
         }
     }
 
@@ -589,6 +591,9 @@ impl Driver {
                     wait = (wait * 2).min(MAX_RETRY);
                 }
                 error => {
+                    if error == StoreError::Fenced {
+                        self.inner.lose();
+                    }
                     tracing::warn!(session = %self.session, %error, "a frame was not written");
                     self.running = None;
                     self.is_stale = true;

@@ -349,6 +349,12 @@ impl Inner {
         *self.tasks.stage().borrow() != Stage::Stopped
     }
 
+    /// Another incarnation owns the shard: nothing may be sent out or written any more.
+    pub(crate) fn lose(&self) {
+        tracing::error!("the lease on the shard is lost to another process; stopping");
+        self.tasks.advance(Stage::Stopped);
+    }
+
     /// Hands a message to a session's driver; starts one where none runs.
     pub(crate) fn send(self: &Arc<Self>, session: SessionId, message: Message) -> Result<(), Error> {
         let mut sessions = self.sessions();

@@ -35,6 +35,8 @@ const SLICE: usize = 150;
 const LOG_BYTES: usize = 64 << 20;
 /// How many write at once.
 const WRITERS: [usize; 3] = [1, 16, 64];
+/// Events of the session that is read from the start.
+const JOURNAL: u64 = 10_000;
 /// How many streams write slices at once.
 const STREAMS: [usize; 2] = [64, 500];
 
@@ -50,6 +52,7 @@ fn main() {
     for streams in STREAMS {
         run.slices(streams);
     }
+    run.read();
     let _ = fs::remove_dir_all(&run.directory);
 }
 
@@ -98,6 +101,26 @@ impl Run {
             }
             let slice = Slice { session: session(stream), first: count, last: count, bytes: Arc::clone(&bytes) };
             wait(store.append_frames(lease, slice)).unwrap();
+        });
+        wait(store.close()).unwrap();
+    }
+
+    /// A cold wake without a snapshot: all events of a long journal that grew among others, page by page.
+    fn read(&self) {
+        let (store, lease) = open(self.fresh());
+        let event: Arc<[u8]> = vec![7; RECORD / 2].into();
+        for count in 0..JOURNAL {
+            let answers = [0, 1, 2].map(|writer| store.commit(lease, batch(writer, count, &event)));
+            if count % 100 == 99 {
+                answers.into_iter().for_each(|answer| assert!(wait(answer).is_ok(), "an append failed"));
+            }
+        }
+        self.measure("store_read_10000_events", 1, |_, _| {
+            let mut after = Sequence(0);
+            while let Some(last) = wait(store.read(session(1), after, usize::MAX)).unwrap().last() {
+                after = last.sequence;
+            }
+            assert_eq!(after, Sequence(JOURNAL), "the journal is whole");
         });
         wait(store.close()).unwrap();
     }

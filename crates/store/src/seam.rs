@@ -31,7 +31,8 @@ pub struct Batch {
     pub tenant: Tenant,
     /// The last sequence that the writer knows; 0 creates the session.
     pub expected: Sequence,
-    /// Names this attempt; a retry of the same bytes uses the same one.
+    /// Names this attempt; a retry of the same bytes uses the same one. A batch without events moves no sequence, so
+    /// one that was applied under the same `expected` and op is answered as then and not applied again.
     pub op: OpId,
     /// Sealed events, at `expected + 1` and up. May be empty only when `expected` is not 0.
     pub events: Vec<Arc<[u8]>>,
@@ -54,7 +55,8 @@ pub struct Batch {
     /// Frames with all their ordinals below this are no longer needed.
     pub drop_frames_below: u64,
     /// Destroys the session's content: events, frames, blobs, snapshot, index rows and wakeups go; a tombstone row
-    /// with tenant, sequence and chain stays. `events` of this batch stay too.
+    /// with tenant, sequence and chain stays. `events` of this batch stay too, and so does all else that it carries:
+    /// erasure comes first. Later slices are refused.
     pub erase: bool,
 }
 
@@ -230,7 +232,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Fenced`: a later epoch exists. `Conflict`: `expected` is not the head. `Duplicate`: the idempotency scope is
-    /// taken; carries what it holds. `Funds`. `Full`: no space; nothing was written, try later. `Unknown`: whether
+    /// taken; carries what it holds, also where `expected` is not the head. `Funds`: moves are made in order. `Full`: no space; nothing was written, try later. `Unknown`: whether
     /// it was applied can only be told by `outcome`, after `acquire`.
     fn commit(&self, lease: Lease, batch: Batch) -> Answer<'_, Committed>;
 
@@ -267,7 +269,8 @@ pub trait Store: Send + Sync {
     /// A blob of a session; `None` if it is unknown or was erased.
     fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>>;
 
-    /// Removes what expired: idempotency records before `now`, orphaned blob files after their grace period.
+    /// Removes what expired: idempotency records before `now`, orphaned blob files after their grace period. One call
+    /// removes a bounded number; it is to be called from time to time.
     fn sweep(&self, shard: Shard, now: Timestamp) -> Answer<'_, ()>;
 
     /// Finishes the commits under way and closes; every later call fails as `Unavailable`.

@@ -1,10 +1,68 @@
-//! Routes of the Agents wire, relative to `/v1`.
+//! Routes of the Agents wire, relative to `/v1`. A file per noun; `chunk` reads the journal for the lists.
+
+mod agent;
+mod chunk;
+mod event;
+mod listing;
+mod session;
+mod unserved;
 
 use axum::Router;
+use mainstay_runtime::Caller;
+use mainstay_session::{State, event::Kind};
+use mainstay_vocabulary::SessionId;
+use std::sync::Arc;
 
-use crate::state::AppState;
+use crate::{error::Error, query::Query, state::AppState};
 
 /// Its routes.
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()
+        .merge(agent::routes())
+        .merge(session::routes())
+        .merge(event::routes())
+        .merge(listing::routes())
+        .merge(unserved::routes())
+}
+
+/// A session of an agent that the path names.
+async fn find(state: &AppState, caller: &Caller, id: &str) -> Result<Arc<State>, Error> {
+    let id = read_session_id(id)?;
+    let session = state.engine.state(caller, id).await?;
+    if session.kind == Kind::Agent { Ok(session) } else { Err(no_session()) }
+}
+
+fn read_session_id(id: &str) -> Result<SessionId, Error> {
+    let known = id.strip_prefix("sess_").and_then(|_| id.parse().ok());
+    known.ok_or_else(no_session)
+}
+
+fn no_session() -> Error {
+    Error::not_found("There is no such session.")
+}
+
+/// Which part of a list is wanted.
+struct Part {
+    after: Option<String>,
+    limit: usize,
+    is_ascending: bool,
+}
+
+impl Part {
+    fn read(query: &Query) -> Result<Self, Error> {
+        if query.get("before").is_some() {
+            return Err(Error::unsupported("The parameter 'before'").with_param("before"));
+        }
+        let limit = query.number("limit", 20, 1..=100)?;
+        Ok(Self {
+            after: query.get("after").map(str::to_owned),
+            limit: usize::try_from(limit).unwrap_or(100),
+            is_ascending: query.choice("order", &["asc", "desc"])? == Some("asc"),
+        })
+    }
+}
+
+/// `after` names nothing in the list.
+fn wrong_after() -> Error {
+    Error::invalid("'after' is not the id of an object of this list.").with_param("after")
 }

@@ -11,6 +11,9 @@ use tokio::{
     sync::mpsc,
 };
 
+/// How often the client gets a turn after each write: more than it takes to wake and read.
+const TURNS: usize = 50;
+
 /// What to do after a request was read.
 #[derive(Clone)]
 pub(crate) enum Do {
@@ -74,7 +77,10 @@ impl Connection {
                             return;
                         }
                         self.stream.flush().await.unwrap();
-                        tokio::task::yield_now().await;
+                        // The client, on the same thread, reads this before the next step is taken.
+                        for _ in 0..TURNS {
+                            tokio::task::yield_now().await;
+                        }
                     }
                     Do::Close => return,
                     Do::Hang => {

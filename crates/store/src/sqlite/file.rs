@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, FileControl, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::{fault, schema};
 use crate::error::Error;
@@ -24,8 +24,6 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a lock is waited for. Only a checkpoint has to wait, for reads of the log that are under way; nobody else
 /// should lock the database, but somebody who looks at it with a tool may for a moment.
 const BUSY: Duration = Duration::from_secs(1);
-/// The database file grows by this much at a time, so that few checkpoints make it longer.
-const GROWTH_BYTES: i32 = 1 << 20;
 /// Page cache of the writing connection, in KiB: hot index leaves and heads.
 const WRITER_CACHE_KIB: i64 = 8_192;
 /// Page cache of each reading connection, in KiB.
@@ -119,8 +117,6 @@ impl Folder {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", 0)?;
         connection.pragma_update(None, "secure_delete", "FAST")?;
-        let mut chunk = GROWTH_BYTES;
-        connection.file_control("main", FileControl::ChunkSize(&mut chunk))?;
         Ok(connection)
     }
 

@@ -36,7 +36,8 @@ use crate::{
 };
 
 /// The log is checkpointed once it holds a quarter of the database, within these bounds, in pages: a small database
-/// stays small on disk, and under load a page that many commits touch is written to the database once.
+/// stays small on disk; above, a longer log makes commits little cheaper (a page that many of them touch is written to
+/// the database once) and the wait for a checkpoint longer.
 const LOG_PAGES: std::ops::RangeInclusive<u64> = 256..=512;
 /// Idempotency records that one sweep removes, so that it holds up the lane for some milliseconds only.
 const EXPIRED_ROWS: i64 = 2_000;

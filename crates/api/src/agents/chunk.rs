@@ -1,0 +1,122 @@
+//! The journal in chunks: one turn each, with the input that started it. Lists read as many chunks around their
+//! cursor as they need, so that their cost does not grow with the session.
+
+use std::sync::Arc;
+
+use mainstay_runtime::{Caller, Engine};
+use mainstay_session::{Event, State, feed::Recorded};
+use mainstay_vocabulary::Sequence;
+use mainstay_wire::agents::Turns;
+
+use crate::error::Error;
+
+/// Events read at a time.
+const WINDOW: u64 = 128;
+
+/// Most events of one chunk; a turn is bounded by its limit on steps, this bounds what lies between turns.
+const MAX_EVENTS: usize = 50_000;
+
+/// Reads a session's chunks.
+pub(super) struct Chunks<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) caller: &'a Caller,
+    pub(super) session: Arc<State>,
+}
+
+/// The events from the start of a turn to the start of the next.
+pub(super) struct Chunk {
+    first: Sequence,
+    last: Sequence,
+    /// What they show.
+    pub(super) turns: Turns,
+}
+
+impl Chunks<'_> {
+    /// The chunk that holds a place.
+    pub(super) async fn at(&self, place: Sequence) -> Result<Chunk, Error> {
+        let mut events = self.back_from(place).await?;
+        self.extend(&mut events).await?;
+        let first = events.first().map_or(Sequence(1), |event| event.sequence);
+        let last = events.last().map_or(place, |event| event.sequence);
+        Ok(Chunk { first, last, turns: self.fold(&events).await? })
+    }
+
+    /// The chunk after.
+    pub(super) async fn after(&self, chunk: &Chunk) -> Result<Option<Chunk>, Error> {
+        if chunk.last >= self.session.sequence { Ok(None) } else { self.at(chunk.last.next()).await.map(Some) }
+    }
+
+    /// The chunk before.
+    pub(super) async fn before(&self, chunk: &Chunk) -> Result<Option<Chunk>, Error> {
+        if chunk.first.0 <= 1 { Ok(None) } else { self.at(Sequence(chunk.first.0 - 1)).await.map(Some) }
+    }
+
+    /// From the start of the chunk that holds `place`, to `place`.
+    async fn back_from(&self, place: Sequence) -> Result<Vec<Recorded>, Error> {
+        let mut events: Vec<Recorded> = Vec::new();
+        let mut end = place.0;
+        loop {
+            let begin = end.saturating_sub(WINDOW);
+            let mut window = self.read(Sequence(begin), end - begin).await?;
+            window.append(&mut events);
+            events = window;
+            if let Some(start) = last_start(&events, begin == 0) {
+                events.drain(..start);
+                return Ok(events);
+            }
+            bound(&events)?;
+            if begin == 0 {
+                return Ok(events);
+            }
+            end = begin;
+        }
+    }
+
+    /// Adds what is left of the chunk.
+    async fn extend(&self, events: &mut Vec<Recorded>) -> Result<(), Error> {
+        let known = events.len();
+        while let Some(last) = events.last().map(|event| event.sequence).filter(|last| *last < self.session.sequence) {
+            let left = self.session.sequence.0 - last.0;
+            let window = self.read(last, left.min(WINDOW)).await?;
+            if window.is_empty() {
+                return Ok(());
+            }
+            events.extend(window);
+            // The place itself may be the input that starts the chunk's turn.
+            let begin = known.max(1).min(events.len());
+            let own = events[..begin].iter().any(starts_turn);
+            let next = events.iter().enumerate().skip(begin).filter(|(_, event)| starts_turn(event));
+            if let Some((next, _)) = next.skip(usize::from(!own && is_input(&events[begin - 1]))).next() {
+                events.truncate(if is_input(&events[next - 1]) { next - 1 } else { next });
+                return Ok(());
+            }
+            bound(events)?;
+        }
+        Ok(())
+    }
+
+    async fn fold(&self, events: &[Recorded]) -> Result<Turns, Error> {
+        let turns = Turns::read(&self.session, &[], events);
+        if turns.missing.is_empty() {
+            return Ok(turns);
+        }
+        let mut inputs = Vec::new();
+        for input in &turns.missing {
+            inputs.extend(self.read(Sequence(input.0.saturating_sub(1)), 1).await?);
+        }
+        Ok(Turns::read(&self.session, &inputs, events))
+    }
+
+    async fn read(&self, after: Sequence, limit: u64) -> Result<Vec<Recorded>, Error> {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(self.engine.read(self.caller, self.session.session, after, limit).await?)
+    }
+}
+
+fn starts_turn(recorded: &Recorded) -> bool {
+    matches!(*recorded.event, Event::TurnStarted(_))
+}
+
+fn is_input(recorded: &Recorded) -> bool {
+    matches!(*recorded.event, Event::InputAccepted(_))
+}

@@ -1,0 +1,130 @@
+//! Items and turns out of a window of the journal. A window must begin where a turn starts, or at the journal's
+//! beginning; `Turns` says whether it reaches far enough.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mainstay_session::{
+    Event, State,
+    event::{CallOutcome, TurnEnded},
+    feed::Recorded,
+    state::Phase,
+};
+use mainstay_vocabulary::{CallId, Item, ItemId, Sequence, Timestamp};
+use serde_json::Value;
+
+use super::{
+    agent_id, item, turn_id,
+    types::{self, Progress, Turn},
+};
+
+/// The items and turns of a window.
+#[derive(Clone, Debug, Default)]
+pub struct Turns {
+    /// The items that became visible in it, in order, with the turn each is of.
+    pub items: Vec<(Sequence, ItemId, Value)>,
+    /// The turns that started in it, in order, with their end where the window holds it.
+    pub turns: Vec<(Sequence, Timestamp, Option<(Timestamp, Box<TurnEnded>)>)>,
+    /// Inputs that it names and does not hold, in order: to be read apart and given with the events.
+    pub missing: Vec<Sequence>,
+}
+
+/// What the fold over a window keeps.
+struct Fold<'a> {
+    state: &'a State,
+    accepted: BTreeMap<Sequence, Vec<Arc<Item>>>,
+    turn: Option<Sequence>,
+    calls: Vec<CallId>,
+    out: Turns,
+}
+
+impl Turns {
+    /// Reads a window. `inputs` are `InputAccepted` events from before it.
+    pub fn read(state: &State, inputs: &[Recorded], events: &[Recorded]) -> Self {
+        let mut fold =
+            Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), out: Self::default() };
+        for recorded in inputs {
+            if let Event::InputAccepted(input) = &*recorded.event {
+                fold.accepted.insert(recorded.sequence, input.items.clone());
+            }
+        }
+        for recorded in events {
+            fold.take(recorded);
+        }
+        fold.out
+    }
+}
+
+impl Fold<'_> {
+    fn take(&mut self, recorded: &Recorded) {
+        let (sequence, session) = (recorded.sequence, self.state.session);
+        let turn = self.turn.map(|turn| turn_id(session, turn)).unwrap_or_default();
+        match &*recorded.event {
+            Event::InputAccepted(input) => {
+                self.accepted.insert(sequence, input.items.clone());
+            }
+            Event::TurnStarted(_) => {
+                self.turn = Some(sequence);
+                self.calls.clear();
+                self.out.turns.push((sequence, recorded.at, None));
+            }
+            Event::InputIncorporated { inputs } => self.take_inputs(inputs, &turn),
+            Event::ItemCompleted(written) => {
+                self.push(written.id, item::journaled(written, "completed", &turn));
+            }
+            Event::ItemInterrupted(written) if !written.continues => {
+                self.push(written.id, item::journaled(written, "incomplete", &turn));
+            }
+            Event::CallOpened(call) => {
+                self.calls.push(call.call_id.clone());
+                self.push(call.item, Some(item::call(call, "completed", &turn)));
+            }
+            Event::CallClosed { call_id, outcome } => self.take_outcome(sequence, (call_id, outcome), &turn),
+            Event::TurnEnded(ended) => {
+                self.turn = None;
+                if let Some(last) = self.out.turns.last_mut().filter(|(id, ..)| *id == ended.turn) {
+                    last.2 = Some((recorded.at, ended.clone()));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn push(&mut self, id: ItemId, value: Option<Value>) {
+        if let (Some(value), Some(turn)) = (value, self.turn) {
+            self.out.items.push((turn, id, value));
+        }
+    }
+
+    fn take_inputs(&mut self, inputs: &[Sequence], turn: &str) {
+        for &sequence in inputs {
+            let Some(items) = self.accepted.remove(&sequence) else {
+                self.out.missing.push(sequence);
+                continue;
+            };
+            for (ordinal, item) in (0..).zip(&items) {
+                let id = ItemId { session: self.state.session, sequence, ordinal };
+                self.push(id, Some(item::input(id, item, turn)));
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, sequence: Sequence, (call_id, outcome): (&CallId, &CallOutcome), turn: &str) {
+        if self.calls.contains(call_id) {
+            let id = ItemId { session: self.state.session, sequence, ordinal: 0 };
+            self.push(id, Some(item::outcome(id, &call_id.0, outcome, turn)));
+        }
+    }
+}
+
+/// The object of a turn of a window.
+pub fn turn_object(
+    state: &State,
+    (id, started_at, ended): &(Sequence, Timestamp, Option<(Timestamp, Box<TurnEnded>)>),
+) -> Value {
+    let progress = match ended {
+        Some((at, ended)) => Progress::Ended(*at, ended.clone()),
+        None if state.phase() == Phase::WaitingForClient => Progress::Waiting,
+        None => Progress::Running,
+    };
+    types::turn(&Turn { session: state.session, agent: agent_id(state), id: *id, started_at: *started_at, progress })
+}
