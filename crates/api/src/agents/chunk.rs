@@ -34,11 +34,11 @@ pub(super) struct Chunk {
 impl Chunks<'_> {
     /// The chunk that holds a place.
     pub(super) async fn at(&self, place: Sequence) -> Result<Chunk, Error> {
-        let mut events = self.back_from(place).await?;
-        self.extend(&mut events).await?;
-        let first = events.first().map_or(Sequence(1), |event| event.sequence);
+        let (before, mut events) = self.back_from(place).await?;
+        self.extend(place, &mut events).await?;
+        let first = events.first().map_or(place, |event| event.sequence);
         let last = events.last().map_or(place, |event| event.sequence);
-        Ok(Chunk { first, last, turns: self.fold(&events).await? })
+        Ok(Chunk { first, last, turns: self.fold(&before, &events).await? })
     }
 
     /// The chunk after.
@@ -51,8 +51,8 @@ impl Chunks<'_> {
         if chunk.first.0 <= 1 { Ok(None) } else { self.at(Sequence(chunk.first.0 - 1)).await.map(Some) }
     }
 
-    /// From the start of the chunk that holds `place`, to `place`.
-    async fn back_from(&self, place: Sequence) -> Result<Vec<Recorded>, Error> {
+    /// From the start of the chunk that holds `place` to `place`, behind what happened to be read before it.
+    async fn back_from(&self, place: Sequence) -> Result<(Vec<Recorded>, Vec<Recorded>), Error> {
         let mut events: Vec<Recorded> = Vec::new();
         let mut end = place.0;
         loop {
@@ -60,47 +60,44 @@ impl Chunks<'_> {
             let mut window = self.read(Sequence(begin), end - begin).await?;
             window.append(&mut events);
             events = window;
-            if let Some(start) = last_start(&events, begin == 0) {
-                events.drain(..start);
-                return Ok(events);
+            if let Some(start) = events.iter().rposition(starts_turn) {
+                let own = events.split_off(start);
+                return Ok((events, own));
+            }
+            if begin == 0 {
+                return Ok((Vec::new(), events));
             }
             bound(&events)?;
-            if begin == 0 {
-                return Ok(events);
-            }
             end = begin;
         }
     }
 
-    /// Adds what is left of the chunk.
-    async fn extend(&self, events: &mut Vec<Recorded>) -> Result<(), Error> {
-        let known = events.len();
-        while let Some(last) = events.last().map(|event| event.sequence).filter(|last| *last < self.session.sequence) {
-            let left = self.session.sequence.0 - last.0;
-            let window = self.read(last, left.min(WINDOW)).await?;
-            if window.is_empty() {
-                return Ok(());
+    /// Adds what follows `place` in its chunk.
+    async fn extend(&self, place: Sequence, events: &mut Vec<Recorded>) -> Result<(), Error> {
+        let mut last = place;
+        while last < self.session.sequence {
+            let limit = WINDOW.min(self.session.sequence.0 - last.0);
+            let mut window = self.read(last, limit).await?;
+            let Some(end) = window.last().map(|event| event.sequence) else { break };
+            last = end;
+            if let Some(next) = window.iter().position(starts_turn) {
+                window.truncate(next);
+                events.append(&mut window);
+                break;
             }
-            events.extend(window);
-            // The place itself may be the input that starts the chunk's turn.
-            let begin = known.max(1).min(events.len());
-            let own = events[..begin].iter().any(starts_turn);
-            let next = events.iter().enumerate().skip(begin).filter(|(_, event)| starts_turn(event));
-            if let Some((next, _)) = next.skip(usize::from(!own && is_input(&events[begin - 1]))).next() {
-                events.truncate(if is_input(&events[next - 1]) { next - 1 } else { next });
-                return Ok(());
-            }
+            events.append(&mut window);
             bound(events)?;
         }
         Ok(())
     }
 
-    async fn fold(&self, events: &[Recorded]) -> Result<Turns, Error> {
-        let turns = Turns::read(&self.session, &[], events);
+    /// What the chunk shows. Its inputs may stand before it.
+    async fn fold(&self, before: &[Recorded], events: &[Recorded]) -> Result<Turns, Error> {
+        let turns = Turns::read(&self.session, before, events);
         if turns.missing.is_empty() {
             return Ok(turns);
         }
-        let mut inputs = Vec::new();
+        let mut inputs = before.to_vec();
         for input in &turns.missing {
             inputs.extend(self.read(Sequence(input.0.saturating_sub(1)), 1).await?);
         }
@@ -113,10 +110,13 @@ impl Chunks<'_> {
     }
 }
 
-fn starts_turn(recorded: &Recorded) -> bool {
-    matches!(*recorded.event, Event::TurnStarted(_))
+fn bound(events: &[Recorded]) -> Result<(), Error> {
+    if events.len() > MAX_EVENTS {
+        return Err(Error::unsupported("Listing a turn of this many events"));
+    }
+    Ok(())
 }
 
-fn is_input(recorded: &Recorded) -> bool {
-    matches!(*recorded.event, Event::InputAccepted(_))
+fn starts_turn(recorded: &Recorded) -> bool {
+    matches!(*recorded.event, Event::TurnStarted(_))
 }
