@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mainstay_session::Refusal;
-use mainstay_wire::responses::Invalid;
 use serde_json::json;
 
 /// Seconds after which a refused client may try again.
@@ -163,12 +162,6 @@ impl From<Refusal> for Error {
             Refusal::Invalid(message) => Self::invalid(message),
             Refusal::Stale => Self::unavailable("The session changed meanwhile; try again."),
         }
-    }
-}
-
-impl From<Invalid> for Error {
-    fn from(invalid: Invalid) -> Self {
-        Self::invalid(invalid.message).with_code(invalid.code).with_param(invalid.param)
     }
 }
 

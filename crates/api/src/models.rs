@@ -15,7 +15,7 @@ pub(crate) fn routes() -> Router<AppState> {
     Router::new().route("/models", get(list)).route("/models/{*model}", get(retrieve))
 }
 
-async fn list(_: Authenticated, State(state): State<AppState>) -> Json<Value> {
+async fn list(_: Authenticated, State(state): State<AppState>) -> Json {
     let data: Vec<_> = state.engine.models().iter().map(object).collect();
     Json(json!({ "object": "list", "data": data }))
 }
@@ -24,7 +24,7 @@ async fn retrieve(
     _: Authenticated,
     State(state): State<AppState>,
     Ids(name): Ids<String>,
-) -> Result<Json<Value>, Error> {
+) -> Result<Json, Error> {
     let models = state.engine.models();
     let model = models.iter().find(|model| model.name == name);
     let unknown = || Error::not_found(format!("There is no model '{name}'.")).with_code("model_not_found");

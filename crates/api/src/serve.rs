@@ -70,10 +70,13 @@ async fn accept(listener: TcpListener, served: &Served, graceful: &GracefulShutd
         match listener.accept().await {
             Ok((stream, _)) => {
                 let connection = connection(stream, served, graceful.watcher(), abort.subscribe());
-                served.tasks.spawn(TaskKind::Connection, async move {
+                let spawned = served.tasks.spawn(TaskKind::Connection, async move {
                     connection.await;
                     drop(place);
                 });
+                if spawned.is_err() {
+                    tracing::warn!("too many connections; one was dropped");
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use mainstay_vocabulary::{ItemId, Sequence, SessionId, Timestamp, inference::Delta};
+use mainstay_vocabulary::{Item, ItemId, Sequence, SessionId, Timestamp, inference::Delta};
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Written};
@@ -123,6 +123,10 @@ fn unfold(written: &Written, moments: &mut BTreeMap<Cursor, What>) {
         put(ordinal, Delta::Text { index, text: head.to_owned() });
     }
     if let Some(ordinal) = marks.done {
-        put(ordinal, Delta::Done { index, opaque: None });
+        let opaque = match &*written.item {
+            Item::Reasoning { opaque: Some(opaque), .. } => Some(opaque.bytes.clone()),
+            _ => None,
+        };
+        put(ordinal, Delta::Done { index, opaque });
     }
 }

@@ -232,8 +232,9 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Fenced`: a later epoch exists. `Conflict`: `expected` is not the head. `Duplicate`: the idempotency scope is
-    /// taken; carries what it holds, also where `expected` is not the head. `Funds`: moves are made in order. `Full`: no space; nothing was written, try later. `Unknown`: whether
-    /// it was applied can only be told by `outcome`, after `acquire`.
+    /// taken; carries what it holds, also where `expected` is not the head. `Funds`: moves are made in order. `Full`:
+    /// no space; nothing was written, try later. `Unknown`: whether it was applied can only be told by `outcome`, after
+    /// `acquire`.
     fn commit(&self, lease: Lease, batch: Batch) -> Answer<'_, Committed>;
 
     /// Appends a slice. `first` must be greater than any `last` of the session before it.

@@ -116,10 +116,12 @@ async fn scan(
     query: &Query,
 ) -> Result<(Vec<Arc<State>>, bool), Error> {
     let direction = if part.is_ascending { Direction::Ascending } else { Direction::Descending };
+    let is_filtered = query.get("agent_id").is_some() || query.pairs("metadata").next().is_some();
+    let size = if is_filtered { PAGE } else { PAGE.min(part.limit + 1) };
     let mut found = Vec::new();
-    for _ in 0..MAX_SCANNED / PAGE {
-        let page = state.engine.list(caller, Kind::Agent, after, direction, PAGE).await?;
-        let is_last = page.len() < PAGE;
+    for _ in 0..MAX_SCANNED / size {
+        let page = state.engine.list(caller, Kind::Agent, after, direction, size).await?;
+        let is_last = page.len() < size;
         after = page.last().map(|session| session.session).or(after);
         found.extend(page.into_iter().filter(|session| matches(session, query)));
         if found.len() > part.limit || is_last {

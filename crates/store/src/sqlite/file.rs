@@ -179,9 +179,10 @@ fn build(path: &Path) -> rusqlite::Result<()> {
     let connection = Connection::open_with_flags(path, flags(create))?;
     connection.pragma_update(None, "page_size", schema::PAGE_BYTES as i64)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.pragma_update(None, "application_id", schema::APPLICATION)?;
     connection.execute_batch(&format!("BEGIN;{}PRAGMA user_version={};COMMIT", schema::TABLES, schema::FORMAT))?;
+    // Last: what is in a log would reach the file by a checkpoint while closing, whose failure is not told.
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)
 }
 

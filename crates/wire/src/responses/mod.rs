@@ -9,6 +9,8 @@ pub mod object;
 pub mod page;
 pub mod project;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub mod tool;
 
 pub use command::CreateResponse;

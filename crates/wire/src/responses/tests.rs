@@ -1,0 +1,5 @@
+//! Tests of the Responses wire, without a server: reading requests, and projecting what a real session journals.
+
+mod project;
+mod read;
+mod run;
