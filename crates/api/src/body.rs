@@ -172,6 +172,6 @@ mod tests {
 
     #[test]
     fn what_stands_in_strings_is_not_counted() {
-        assert_eq!(count_values(r#"{"a":",,[[{{\",","b":[1,2]}"#), 6);
+        assert_eq!(count_values(r#"{"a":",,[[{{\",","b":[1,2]}"#), 7);
     }
 }

@@ -1,10 +1,6 @@
 //! `/v1/models`: the names that clients may ask for.
 
-use axum::{
-    Router,
-    extract::State,
-    routing::get,
-};
+use axum::{Router, extract::State, routing::get};
 use mainstay_runtime::Model;
 use serde_json::{Value, json};
 
@@ -20,11 +16,7 @@ async fn list(_: Authenticated, State(state): State<AppState>) -> Json {
     Json(json!({ "object": "list", "data": data }))
 }
 
-async fn retrieve(
-    _: Authenticated,
-    State(state): State<AppState>,
-    Ids(name): Ids<String>,
-) -> Result<Json, Error> {
+async fn retrieve(_: Authenticated, State(state): State<AppState>, Ids(name): Ids<String>) -> Result<Json, Error> {
     let models = state.engine.models();
     let model = models.iter().find(|model| model.name == name);
     let unknown = || Error::not_found(format!("There is no model '{name}'.")).with_code("model_not_found");

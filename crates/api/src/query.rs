@@ -1,7 +1,5 @@
 //! Query strings: known parameters by name, with errors that name them. Unknown ones are tolerated.
 
-use std::borrow::Cow;
-
 use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::error::Error;
@@ -49,9 +47,11 @@ impl Query {
     /// One of `allowed`.
     pub(crate) fn choice(&self, name: &str, allowed: &[&'static str]) -> Result<Option<&'static str>, Error> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        allowed.iter().find(|known| **known == text).map(|known| Some(*known)).ok_or_else(|| {
-            Error::invalid(format!("'{name}' must be one of {}.", allowed.join(", "))).with_param(name)
-        })
+        allowed
+            .iter()
+            .find(|known| **known == text)
+            .map(|known| Some(*known))
+            .ok_or_else(|| Error::invalid(format!("'{name}' must be one of {}.", allowed.join(", "))).with_param(name))
     }
 
     /// `true` or `false`.
@@ -88,9 +88,9 @@ fn decode(text: &str) -> Result<String, Error> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let digits = [rest.next().ok_or_else(wrong)?, rest.next().ok_or_else(wrong)?];
-                let digits = std::str::from_utf8(&digits).map(Cow::Borrowed).map_err(|_| wrong())?;
-                u8::from_str_radix(&digits, 16).map_err(|_| wrong())?
+                let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or_else(wrong);
+                let value = digit()? * 16 + digit()?;
+                u8::try_from(value).map_err(|_| wrong())?
             }
             byte => byte,
         });

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{ErrorKind, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -25,7 +25,8 @@ pub(crate) fn print(config: &Config) -> Result<()> {
 
 /// The key of a data directory; made where there is none.
 pub(crate) fn ensure(data_dir: &Path) -> Result<String> {
-    fs::create_dir_all(data_dir).with_context(|| format!("making {}", data_dir.display()))?;
+    let mut folder = fs::DirBuilder::new();
+    folder.recursive(true).mode(0o700).create(data_dir).with_context(|| format!("making {}", data_dir.display()))?;
     let path = data_dir.join(FILE);
     match read(&path)? {
         Some(key) => Ok(key),

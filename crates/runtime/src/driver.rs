@@ -310,6 +310,9 @@ impl Driver {
                 return Ok(self.accepted(Arc::clone(&self.state), before));
             }
             self.tenant.get_or_insert_with(|| caller.tenant.clone());
+            if before.0 == 0 {
+                self.context = Some(self.inherited(&decision).await?);
+            }
             let proposal = Proposal {
                 decision,
                 principal: caller.principal.clone(),
@@ -337,6 +340,14 @@ impl Driver {
             }
         }
         Err(Error::Unavailable("the session is changed elsewhere".to_owned()))
+    }
+
+    /// The context that a new session begins with. What is never at rest could not be read back later.
+    async fn inherited(&self, decision: &Decision) -> Result<Context, Error> {
+        match (&self.tenant, decision.after.parent) {
+            (Some(tenant), Some(fork)) => self.inner.journal.context(tenant, fork.session, fork.sequence).await,
+            _ => Ok(Context::default()),
+        }
     }
 
     fn accepted(&self, state: Arc<State>, before: Sequence) -> Accepted {

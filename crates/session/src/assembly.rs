@@ -118,6 +118,11 @@ impl Piece {
         matches!(self.kind, ItemKind::ToolCall { .. })
     }
 
+    /// Whether it is reasoning or a summary of it.
+    pub const fn is_thought(&self) -> bool {
+        matches!(self.kind, ItemKind::Reasoning | ItemKind::ReasoningSummary)
+    }
+
     /// The function that a call names.
     pub fn call_name(&self) -> Option<&str> {
         match &self.kind {
@@ -181,9 +186,9 @@ impl Marks {
     /// Ordinals of the text deltas, in order.
     pub fn text_ordinals(&self) -> impl Iterator<Item = u64> + '_ {
         let mut jumps = self.ordinals.iter().peekable();
-        let mut ordinal = 0;
+        let mut ordinal = 0_u64;
         (0..self.lengths.len()).map(move |index| {
-            ordinal += 1;
+            ordinal = ordinal.saturating_add(1);
             if let Some((_, to)) = jumps.next_if(|(at, _)| *at as usize == index) {
                 ordinal = *to;
             }
@@ -208,7 +213,7 @@ impl Marks {
 
     fn last_text(&self) -> Option<u64> {
         let (at, from) = self.ordinals.last()?;
-        let since = self.lengths.len() as u64 - u64::from(*at);
-        Some(from + since.checked_sub(1)?)
+        let since = (self.lengths.len() as u64).checked_sub(u64::from(*at))?;
+        from.checked_add(since.checked_sub(1)?)
     }
 }

@@ -1,6 +1,9 @@
 //! The conversation as a model sees it, folded from the journal. Grows by appending within a context epoch.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mainstay_vocabulary::{
     CallId, Item, ItemId, Sequence, SessionId,
@@ -29,6 +32,7 @@ impl Context {
                 self.accepted.insert(sequence, input.items.clone());
             }
             Event::InputIncorporated { inputs } => {
+                self.items.append(&mut self.written);
                 for &input in inputs {
                     let items = self.accepted.remove(&input).unwrap_or_default();
                     self.append(session, input, &items);
@@ -50,14 +54,16 @@ impl Context {
                 self.items.push((id, result_of(call_id, outcome)));
             }
             Event::ItemHidden { item } => self.items.retain(|(id, _)| id != item),
+            // An item that was to go on and is closed between attempts: the next attempt says it anew, the end of the
+            // turn leaves it said.
+            Event::InferenceIntended(_) => self.written.clear(),
+            Event::TurnEnded(_) => self.items.append(&mut self.written),
             Event::SessionCreated(_)
             | Event::SpecChanged(_)
             | Event::MetadataChanged(_)
             | Event::TurnStarted(_)
-            | Event::InferenceIntended(_)
             | Event::ItemInterrupted(_)
             | Event::CallOpened(_)
-            | Event::TurnEnded(_)
             | Event::OutcomeAfterCancel(_)
             | Event::TurnHidden { .. }
             | Event::Recovered { .. }
@@ -73,9 +79,24 @@ impl Context {
         self.items.extend(ids.zip(items.iter().cloned()));
     }
 
-    /// The conversation to send, oldest first.
+    /// The conversation to send, oldest first. A call whose result was hidden, or a result whose call was, is left
+    /// out: providers refuse half a pair.
     pub fn render(&self) -> Vec<Arc<Item>> {
-        self.items.iter().map(|(_, item)| Arc::clone(item)).collect()
+        let mut calls = BTreeSet::new();
+        let mut results = BTreeSet::new();
+        for (_, item) in &self.items {
+            match &**item {
+                Item::ToolCall { call_id, .. } => calls.insert(call_id),
+                Item::ToolResult { call_id, .. } => results.insert(call_id),
+                Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => false,
+            };
+        }
+        let is_whole = |item: &Item| match item {
+            Item::ToolCall { call_id, .. } => results.contains(call_id),
+            Item::ToolResult { call_id, .. } => calls.contains(call_id),
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => true,
+        };
+        self.items.iter().map(|(_, item)| item).filter(|item| is_whole(item)).cloned().collect()
     }
 }
 

@@ -491,38 +491,46 @@ impl Event {
             Self::TurnStarted(_)
             | Self::InputIncorporated { .. }
             | Self::InferenceIntended(_)
-            | Self::InferenceEnded(_)
-            | Self::TurnEnded(_)
             | Self::Recovered { .. }
+            | Self::OutcomeAfterCancel(LateOutcome::Inference { .. })
             | Self::SessionDeleted
             | Self::Withheld => self.clone(),
-            Self::SessionCreated(created) => {
-                let mut spec = Spec::plain(created.spec.model.clone());
-                spec.retention = created.spec.retention;
-                spec.calls = created.spec.calls;
-                spec.interruption = created.spec.interruption;
-                Self::SessionCreated(Box::new(Created {
-                    kind: created.kind,
-                    spec: Arc::new(spec),
-                    parent: created.parent,
-                    metadata: Object::new(),
-                    agent: created.agent.clone(),
-                    echo: Object::new(),
-                    unanswered: Vec::new(),
-                }))
+            Self::SessionCreated(created) => Self::SessionCreated(Box::new(Created {
+                kind: created.kind,
+                spec: Arc::new(created.spec.without_content()),
+                parent: created.parent,
+                metadata: Object::new(),
+                agent: created.agent.clone(),
+                echo: Object::new(),
+                unanswered: Vec::new(),
+            })),
+            Self::SpecChanged(spec) => Self::SpecChanged(Arc::new(spec.without_content())),
+            Self::InferenceEnded(ended) => {
+                let mut ended = ended.clone();
+                // An upstream's message may quote the prompt.
+                if let InferenceOutcome::Failed(failure) = &mut ended.outcome {
+                    failure.message.clear();
+                }
+                Self::InferenceEnded(ended)
+            }
+            Self::TurnEnded(ended) => {
+                let mut ended = ended.clone();
+                if let TurnStatus::Failed(error) = &mut ended.status {
+                    error.message.clear();
+                }
+                Self::TurnEnded(ended)
             }
             Self::InputAccepted(input) => Self::InputAccepted(Input {
                 items: Vec::new(),
                 delivery: input.delivery,
                 options: TurnOptions { previous: input.options.previous, echo: Object::new() },
             }),
-            Self::SpecChanged(_)
-            | Self::MetadataChanged(_)
+            Self::MetadataChanged(_)
             | Self::ItemCompleted(_)
             | Self::ItemInterrupted(_)
             | Self::CallOpened(_)
             | Self::CallClosed { .. }
-            | Self::OutcomeAfterCancel(_)
+            | Self::OutcomeAfterCancel(LateOutcome::Call(_))
             | Self::ItemsAdded(_)
             | Self::ItemHidden { .. }
             | Self::TurnHidden { .. }

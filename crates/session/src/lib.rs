@@ -1,6 +1,6 @@
 //! What a session is and how it changes, as pure functions over values. Must not know tokio, time, randomness,
-#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 //! stores, providers or HTTP. Start with `turn` (decide, next), then `event` (what is journaled) and `state`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod assembly;
 pub mod command;

@@ -78,6 +78,12 @@ impl Spec {
             echo: Object::new(),
         }
     }
+
+    /// What of it may be at rest under `Retention::ReceiptOnly`: how turns go, not what they are told.
+    pub(crate) fn without_content(&self) -> Self {
+        let Self { calls, interruption, retention, limits, .. } = *self;
+        Self { calls, interruption, retention, limits, ..Self::plain(self.model.clone()) }
+    }
 }
 
 /// What happens when the model calls a function.

@@ -57,10 +57,8 @@ pub struct State {
     pub calls: Vec<CallOpened>,
     /// Calls of an ended turn that the next input must answer.
     pub unanswered: Vec<CallId>,
-    /// Calls that the last cancel closed: a late result is journaled.
-    pub cancelled_calls: BTreeSet<CallId>,
-    /// The inference that the last cancel closed, with the estimate that was booked.
-    pub cancelled_inference: Option<(Sequence, Receipt)>,
+    /// What was cut short last: what comes back of it later is journaled.
+    pub cancelled: Cancelled,
     /// The ordinal that the next delta gets, as far as events tell.
     pub next_ordinal: u64,
     /// All its tokens.
@@ -86,7 +84,7 @@ pub struct Turn {
     pub deadline: Timestamp,
     /// Since when it has waited for the client.
     pub waiting_since: Option<Timestamp>,
-    /// Inferences that ended with calls or text.
+    /// Inferences whose items stay, however they ended.
     pub steps: u32,
     /// Attempts of the inference at hand, interrupted ones included.
     pub attempts: u32,
@@ -122,6 +120,17 @@ pub struct LastTurn {
     pub ended: Sequence,
     /// Whether the context is still as it left it.
     pub is_head: bool,
+}
+
+/// What the last turn that was cut short had open; its late outcomes are taken, older ones are not.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cancelled {
+    /// The sequence of its `TurnStarted`.
+    pub turn: Sequence,
+    /// Its calls whose results are still out.
+    pub calls: BTreeSet<CallId>,
+    /// The intent of its inference, with the estimate that was booked.
+    pub inference: Option<(Sequence, Receipt)>,
 }
 
 /// An accepted input that waits.
@@ -165,8 +174,7 @@ impl State {
             queue: Vec::new(),
             calls: Vec::new(),
             unanswered: Vec::new(),
-            cancelled_calls: BTreeSet::new(),
-            cancelled_inference: None,
+            cancelled: Cancelled::default(),
             next_ordinal: 1,
             usage: Usage::default(),
             cost: PicoUsd::default(),
@@ -231,9 +239,11 @@ impl State {
                 self.moved_on();
                 crate::context::follow_calls(&mut self.unanswered, items);
             }
-            Event::ItemHidden { .. } => {
+            Event::ItemHidden { item } => {
                 self.moved_on();
                 self.context_epoch = sequence;
+                let hidden = CallId::from(*item);
+                self.unanswered.retain(|call_id| *call_id != hidden);
             }
             Event::SessionDeleted => self.deleted = true,
             Event::AgentSaved { agent, definition } => {
@@ -263,8 +273,6 @@ impl State {
     }
 
     fn start_turn(&mut self, at: Timestamp, sequence: Sequence, started: &TurnStarted) {
-        self.cancelled_calls.clear();
-        self.cancelled_inference = None;
         self.turn = Some(Turn {
             id: sequence,
             input: started.input,
@@ -283,7 +291,7 @@ impl State {
 
     fn begin_inference(&mut self, sequence: Sequence, intended: &Intended) {
         let Some(turn) = &mut self.turn else { return };
-        turn.attempts += 1;
+        turn.attempts = intended.attempt;
         turn.retry_at = None;
         turn.inference = Some(OpenInference { intent: sequence, intended: intended.clone() });
     }
@@ -291,7 +299,7 @@ impl State {
     fn take_written(&mut self, written: &Written) {
         let marks = &written.marks;
         let last = marks.done.or_else(|| marks.text_ordinals().last()).or(marks.started);
-        self.next_ordinal = self.next_ordinal.max(last.map_or(0, |ordinal| ordinal + 1));
+        self.next_ordinal = self.next_ordinal.max(last.map_or(0, |ordinal| ordinal.saturating_add(1)));
         if let (Item::ToolCall { call_id, .. }, CallMode::Yield) = (&*written.item, self.spec.calls)
             && marks.done.is_some()
         {
@@ -312,21 +320,28 @@ impl State {
         turn.usage = turn.usage.plus(ended.receipt.usage);
         turn.inference = None;
         turn.retry_at = ended.retry_at;
-        match ended.outcome {
-            InferenceOutcome::Finished(_) => {
-                turn.steps += 1;
-                turn.attempts = 0;
-                turn.failures = 0;
-            }
-            InferenceOutcome::Failed(_) => turn.failures += 1,
-            InferenceOutcome::Interrupted | InferenceOutcome::Cancelled => {}
-        }
-        if !ended.kept {
+        if ended.kept {
+            turn.steps = turn.steps.saturating_add(1);
+            turn.attempts = 0;
+            turn.failures = 0;
+        } else {
             self.unanswered.clear();
+            let is_failure = matches!(ended.outcome, InferenceOutcome::Failed(_));
+            turn.failures = turn.failures.saturating_add(u32::from(is_failure));
         }
         if ended.outcome == InferenceOutcome::Cancelled {
-            self.cancelled_inference = Some((ended.intent, ended.receipt.clone()));
+            self.cut_short().inference = Some((ended.intent, ended.receipt.clone()));
         }
+    }
+
+    /// What the turn at hand, or the one that ended last, leaves open. Forgets an older turn's.
+    fn cut_short(&mut self) -> &mut Cancelled {
+        let running = self.turn.as_ref().map(|turn| turn.id);
+        let turn = running.or(self.last_turn.as_ref().map(|last| last.id)).unwrap_or_default();
+        if self.cancelled.turn != turn {
+            self.cancelled = Cancelled { turn, ..Cancelled::default() };
+        }
+        &mut self.cancelled
     }
 
     fn book(&mut self, receipt: &Receipt) {
@@ -338,7 +353,7 @@ impl State {
         self.calls.retain(|call| call.call_id != *call_id);
         self.unanswered.retain(|unanswered| unanswered != call_id);
         if *outcome == crate::event::CallOutcome::Cancelled {
-            self.cancelled_calls.insert(call_id.clone());
+            self.cut_short().calls.insert(call_id.clone());
         }
         let Some(turn) = &mut self.turn else { return };
         if self.calls.is_empty()
@@ -362,17 +377,17 @@ impl State {
 
     fn correct(&mut self, outcome: &LateOutcome) {
         match outcome {
-            LateOutcome::Inference { receipt, .. } => {
-                if let Some((_, estimate)) = self.cancelled_inference.take() {
-                    self.usage = self.usage.minus(estimate.usage);
-                    let back = PicoUsd(-estimate.cost.unwrap_or_default().0);
-                    self.cost = self.cost.saturating_add(back);
-                }
+            LateOutcome::Inference { intent, receipt } => {
+                let booked = self.cancelled.inference.take_if(|(known, _)| known == intent);
+                let Some((_, estimate)) = booked else { return };
+                self.usage = self.usage.minus(estimate.usage);
+                let back = PicoUsd(estimate.cost.unwrap_or_default().0.saturating_neg());
+                self.cost = self.cost.saturating_add(back);
                 self.book(receipt);
             }
             LateOutcome::Call(item) => {
                 if let Item::ToolResult { call_id, .. } = &**item {
-                    self.cancelled_calls.remove(call_id);
+                    self.cancelled.calls.remove(call_id);
                 }
             }
         }

@@ -25,6 +25,8 @@ use draft::Draft;
 pub const MAX_COMMANDS: usize = 64;
 /// Most items in one input.
 pub const MAX_ITEMS: usize = 4_096;
+/// Most calls without a result: they are held in memory and in snapshots, and one input must answer them all.
+pub const MAX_UNANSWERED: usize = 1_024;
 /// Most inputs that wait in a session: the queue is held in memory and in snapshots.
 pub const MAX_QUEUE: usize = 256;
 /// Most forks above each other: rendering walks up the chain.
@@ -99,6 +101,9 @@ fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
 fn take_all(draft: &mut Draft<'_>, commands: Vec<Command>) -> Result<(), Refusal> {
     if commands.len() > MAX_COMMANDS {
         return Err(Refusal::TooMany("commands in one request"));
+    }
+    if commands.iter().any(|command| matches!(command, Command::All(_))) {
+        return Err(Refusal::Invalid("several commands as one do not nest".to_owned()));
     }
     commands.into_iter().try_for_each(|command| take(draft, command))
 }

@@ -225,9 +225,9 @@ impl Store for Sqlite {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        let answer = self.write(0, |reply| Task::Close { reply });
+        let closing = self.write(0, |reply| Task::Close { reply });
         self.closed.store(true, Ordering::Release);
-        answer
+        closing
     }
 }
 

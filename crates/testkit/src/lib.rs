@@ -1,3 +1,4 @@
-//! What tests share: stores to test against. Never a dependency of what is shipped.
+//! What tests share: stores to test against, and the seeded simulation. Never a dependency of what is shipped.
 
+pub mod simulation;
 pub mod store;

@@ -4,4 +4,5 @@
 
 pub mod agents;
 pub mod conversations;
+pub mod openapi;
 pub mod responses;

@@ -65,9 +65,10 @@ fn cursor<'a>(headers: &'a HeaderMap, query: &'a Query) -> Result<Option<&'a str
 }
 
 fn read_cursor(text: &str, session: &State) -> Result<Place, Error> {
-    let place = text.parse().ok().filter(|place: &Place| {
-        place.session == session.session && place.cursor.sequence <= session.sequence
-    });
+    let place = text
+        .parse()
+        .ok()
+        .filter(|place: &Place| place.session == session.session && place.cursor.sequence <= session.sequence);
     place.ok_or_else(|| Error::invalid("The cursor is not the id of an event of this session.").with_param("after"))
 }
 

@@ -123,7 +123,11 @@ async fn find_turn(
     let session = find(state, caller, id).await?;
     let turn = read_turn(turn, &session).ok_or_else(no_turn)?;
     let chunk = Chunks { engine: &state.engine, caller, session: Arc::clone(&session) }.at(turn).await?;
-    if chunk.turns.turns.first().is_some_and(|(id, ..)| *id == turn) { Ok((session, turn, chunk)) } else { Err(no_turn()) }
+    if chunk.turns.turns.first().is_some_and(|span| span.id == turn) {
+        Ok((session, turn, chunk))
+    } else {
+        Err(no_turn())
+    }
 }
 
 fn no_turn() -> Error {

@@ -33,8 +33,7 @@ pub(super) async fn create(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    query: Query,
-    headers: HeaderMap,
+    (query, headers): (Query, HeaderMap),
     body: JsonObject,
 ) -> Result<Json, Error> {
     let engine = &state.engine;

@@ -7,8 +7,9 @@ use mainstay_session::{
     Command, Event, Spec,
     event::{Delivery, TurnStatus},
     feed::What,
+    spec::Retention,
 };
-use mainstay_vocabulary::{Item, item::ToolOutput, tool::FunctionTool};
+use mainstay_vocabulary::{Item, Sequence, item::ToolOutput, tool::FunctionTool};
 
 use crate::house::{House, names, shown, until, until_end};
 
@@ -90,4 +91,16 @@ async fn a_cancelled_turn_ends_and_the_next_input_is_taken() {
         What::Event(event, _) if matches!(&**event, Event::TurnEnded(end) if end.status == TurnStatus::Cancelled)));
     house.say(session, "quick", Delivery::Steer).await;
     assert_eq!(shown(&until_end(&mut follow).await), "quick");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_not_be_kept_is_answered_and_not_at_rest() {
+    let house = House::new("[[reply]]\nrepeat = true\nsteps = [{ echo = true }]").await;
+    let spec = Spec { retention: Retention::ReceiptOnly, ..Spec::plain("m") };
+    let (session, mut follow) = house.begin(spec, "a secret word").await;
+    assert_eq!(shown(&until_end(&mut follow).await), "a secret word");
+    let house = house.restarted().await;
+    let kept = house.engine.read(&house.caller, session, Sequence(0), 100).await.unwrap();
+    assert!(kept.iter().any(|recorded| matches!(*recorded.event, Event::InferenceEnded(_))), "the receipt is kept");
+    assert!(!format!("{kept:?}").contains("secret"), "{kept:?}");
 }

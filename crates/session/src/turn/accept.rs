@@ -5,6 +5,7 @@ use mainstay_vocabulary::{CallId, Item};
 use super::{
     MAX_FORKS, MAX_ITEMS, MAX_QUEUE, cancel,
     draft::{Draft, Items},
+    edit,
 };
 use crate::{
     command::{Accept, Create, Refusal},
@@ -20,9 +21,7 @@ pub(super) fn create(draft: &mut Draft<'_>, create: Create) -> Result<(), Refusa
         return Err(Refusal::TooMany("forks above each other"));
     }
     draft.push(Event::SessionCreated(Box::new(create.created)));
-    if !create.items.is_empty() {
-        super::edit::add_items(draft, create.items)?;
-    }
+    edit::add_items(draft, create.items)?;
     match create.input {
         Some(input) => take_input(draft, input),
         None => Ok(()),
@@ -39,7 +38,7 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: Accept) -> Result<(), Refusa
         }
     }
     if draft.state.turn.is_some() && accept.input.delivery == Delivery::Interrupt {
-        cancel::cancel(draft, None)?;
+        cancel::interrupt(draft);
     }
     if let Some(spec) = accept.spec.filter(|spec| **spec != *draft.state.spec) {
         if draft.state.turn.is_some() {

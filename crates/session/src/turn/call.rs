@@ -15,7 +15,7 @@ pub(super) fn return_call(draft: &mut Draft<'_>, turn: Option<TurnId>, result: A
         return Err(Refusal::Invalid("the result of a call must be a tool result".to_owned()));
     };
     let call_id = call_id.clone();
-    if draft.state.cancelled_calls.contains(&call_id) {
+    if draft.state.cancelled.calls.contains(&call_id) {
         draft.push(Event::OutcomeAfterCancel(LateOutcome::Call(result)));
         return Ok(());
     }

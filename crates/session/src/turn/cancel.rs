@@ -1,9 +1,6 @@
 //! A turn is cancelled, or has run out of time. The first committed end wins.
 
-use mainstay_vocabulary::{
-    TurnId,
-    inference::{Failure, FailureKind},
-};
+use mainstay_vocabulary::{CallId, TurnId};
 
 use super::{
     deadline,
@@ -36,20 +33,27 @@ pub(super) fn check_deadline(draft: &mut Draft<'_>) -> Result<(), Refusal> {
         return Ok(());
     }
     let message = "the turn ran out of time".to_owned();
-    let failure = Failure { kind: FailureKind::Timeout, message: message.clone(), retry_after_ms: None };
-    stop(draft, InferenceOutcome::Failed(failure));
+    stop(draft, InferenceOutcome::Cancelled);
     draft.fail_turn(ErrorCode::RequestTimeout, message);
     Ok(())
 }
 
+/// Cancels the running turn to make room for an input that goes before all that wait.
+pub(super) fn interrupt(draft: &mut Draft<'_>) {
+    stop(draft, InferenceOutcome::Cancelled);
+    draft.close_turn(TurnStatus::Cancelled);
+}
+
 /// Closes whatever is open in the running turn. Inputs that were to steer it stay in the context.
-fn stop(draft: &mut Draft<'_>, outcome: InferenceOutcome) {
+pub(super) fn stop(draft: &mut Draft<'_>, outcome: InferenceOutcome) {
+    let mut calls: Vec<CallId> = draft.state.calls.iter().map(|call| call.call_id.clone()).collect();
     let is_inferring = draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
     if is_inferring {
+        calls.extend(draft.asked().map(|piece| piece.id.into()));
         draft.close_inference(End::kept(outcome));
     }
     draft.close_continued();
-    draft.cancel_calls();
+    draft.cancel_calls(calls);
     let inputs = draft.steering();
     if !inputs.is_empty() {
         draft.push(Event::InputIncorporated { inputs });

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use mainstay_vocabulary::{Sequence, Timestamp};
+use mainstay_vocabulary::{CallId, Sequence, Timestamp};
 
 use crate::{
-    assembly::Assembly,
+    assembly::{Assembly, Piece},
     command::{Decision, Envelope},
     event::{
         CallOutcome, ErrorCode, Event, InferenceEnded, InferenceOutcome, Receipt, Shortfall, TurnEnded, TurnError,
@@ -43,8 +43,7 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn finish(self, before: &State) -> Decision {
-        let old = before.turn.as_ref().map(|turn| turn.deadline);
-        let new = self.state.turn.as_ref().map(|turn| turn.deadline);
+        let (old, new) = (super::deadline(before), super::deadline(&self.state));
         Decision { events: self.events, deadline: (old != new).then_some(new), after: self.state }
     }
 
@@ -92,12 +91,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Closes every call that waits, and every whole call that the open inference had asked for.
-    pub(super) fn cancel_calls(&mut self) {
-        let shown = self.shown.pieces.iter().filter(|piece| piece.is_call() && piece.is_done());
-        let asked = shown.map(|piece| piece.id.into());
-        let waiting = self.state.calls.iter().map(|call| call.call_id.clone());
-        let calls: Vec<_> = waiting.chain(asked).collect();
+    /// The whole calls that the open inference has asked for.
+    pub(super) fn asked(&self) -> impl Iterator<Item = &'a Piece> + use<'a> {
+        self.shown.pieces.iter().filter(|piece| piece.is_call() && piece.is_done())
+    }
+
+    /// Closes calls that nobody will answer.
+    pub(super) fn cancel_calls(&mut self, calls: Vec<CallId>) {
         for call_id in calls {
             self.push(Event::CallClosed { call_id, outcome: CallOutcome::Cancelled });
         }
@@ -105,12 +105,18 @@ impl<'a> Draft<'a> {
 
     /// Ends the running turn and starts the next where an input waits.
     pub(super) fn end_turn(&mut self, status: TurnStatus) {
+        self.close_turn(status);
+        let Some(waiting) = self.state.queue.first().copied() else { return };
+        // The input was accepted before the calls were made, so it cannot answer them.
+        self.cancel_calls(self.state.unanswered.clone());
+        self.start_turn(waiting.input);
+    }
+
+    /// Ends the running turn; what waits goes on waiting.
+    pub(super) fn close_turn(&mut self, status: TurnStatus) {
         let Some(turn) = &self.state.turn else { return };
         let (id, usage) = (turn.id, turn.usage);
         self.push(Event::TurnEnded(Box::new(TurnEnded { turn: id, status, usage })));
-        if let Some(waiting) = self.state.queue.first().copied() {
-            self.start_turn(waiting.input);
-        }
     }
 
     /// Ends the running turn as failed.

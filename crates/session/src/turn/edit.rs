@@ -3,7 +3,7 @@
 use mainstay_vocabulary::{ItemId, Object, TurnId};
 
 use super::{
-    MAX_ITEMS, cancel,
+    MAX_ITEMS, MAX_UNANSWERED, cancel,
     draft::{Draft, Items},
 };
 use crate::{command::Refusal, event::Event};
@@ -20,8 +20,10 @@ pub(super) fn add_items(draft: &mut Draft<'_>, items: Items) -> Result<(), Refus
         return Err(Refusal::TooMany("items in one request"));
     }
     refuse_while_busy(draft)?;
-    draft.push(Event::ItemsAdded(items));
-    Ok(())
+    if !items.is_empty() {
+        draft.push(Event::ItemsAdded(items));
+    }
+    if draft.state.unanswered.len() > MAX_UNANSWERED { Err(Refusal::TooMany("calls without a result")) } else { Ok(()) }
 }
 
 pub(super) fn hide_item(draft: &mut Draft<'_>, item: ItemId) -> Result<(), Refusal> {

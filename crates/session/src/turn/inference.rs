@@ -25,7 +25,7 @@ pub(super) fn record(draft: &mut Draft<'_>, record: RecordInference) -> Result<(
     let RecordInference { intent, result, receipt } = record;
     let open = draft.state.turn.as_ref().and_then(|turn| turn.inference.as_ref()).map(|open| open.intent);
     if open != Some(intent) {
-        let cancelled = draft.state.cancelled_inference.as_ref().is_some_and(|(known, _)| *known == intent);
+        let cancelled = draft.state.cancelled.inference.as_ref().is_some_and(|(known, _)| *known == intent);
         if !cancelled {
             return Err(Refusal::Stale);
         }
@@ -59,7 +59,7 @@ fn open_calls(draft: &mut Draft<'_>, shortfall: Option<Shortfall>) {
     if draft.state.spec.calls == CallMode::Yield {
         return;
     }
-    for piece in draft.shown.pieces.iter().filter(|piece| piece.is_call() && piece.is_done()) {
+    for piece in draft.asked() {
         let event = open_call(draft, piece, shortfall);
         draft.push(event);
     }
@@ -80,7 +80,7 @@ fn open_call(draft: &Draft<'_>, piece: &Piece, shortfall: Option<Shortfall>) -> 
 /// The agent yields unless calls wait, or were answered here, or an input steers it on.
 fn settle(draft: &mut Draft<'_>) {
     let goes_on = draft.state.spec.calls == CallMode::Wait
-        && (draft.shown.pieces.iter().any(Piece::is_call) || !draft.steering().is_empty());
+        && (draft.asked().next().is_some() || !draft.steering().is_empty());
     if !goes_on {
         draft.end_turn(TurnStatus::Completed);
     }
@@ -99,7 +99,7 @@ pub(super) fn cut_off(draft: &mut Draft<'_>, cut: Cut) {
     let fatal = fatal(draft, &turn, &cut.outcome);
     let end = End { receipt: cut.receipt, ..End::kept(cut.outcome.clone()) };
     let retry = |draft: &Draft<'_>| retry_at(draft.at, &turn, &cut.outcome);
-    if draft.shown.pieces.iter().any(|piece| piece.is_call() && piece.is_done()) {
+    if draft.asked().next().is_some() {
         draft.close_inference(end);
         open_calls(draft, None);
         settle(draft);
@@ -146,10 +146,11 @@ fn nothing_said(draft: &Draft<'_>) -> bool {
     draft.shown.is_empty() || waits && draft.shown.pieces.iter().all(Piece::is_call)
 }
 
-/// Whether the item that was cut off can go on: plain text, the only one open, and the provider can.
+/// Whether the item that was cut off can go on: plain text, with nothing but thoughts beside it, and the provider can.
 fn can_continue(draft: &Draft<'_>, turn: &Turn) -> bool {
-    let mut open = draft.shown.pieces.iter().filter(|piece| !piece.is_done());
-    let is_text = open.next().is_some_and(Piece::is_message) && open.next().is_none();
+    let (thoughts, said): (Vec<_>, Vec<_>) = draft.shown.pieces.iter().partition(|piece| piece.is_thought());
+    let is_text = thoughts.iter().all(|piece| piece.is_done())
+        && matches!(said[..], [piece] if piece.is_message() && !piece.is_done());
     let provider_can = turn.inference.as_ref().is_some_and(|open| open.intended.route.continues_prefix);
     is_text && provider_can && draft.state.spec.text == TextFormat::Text
 }

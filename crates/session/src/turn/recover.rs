@@ -3,6 +3,7 @@
 use mainstay_vocabulary::Epoch;
 
 use super::{
+    cancel,
     draft::Draft,
     inference::{Cut, cut_off},
 };
@@ -21,8 +22,11 @@ pub(super) fn recover(draft: &mut Draft<'_>, epoch: Epoch) -> Result<(), Refusal
         draft.push(Event::Recovered { epoch });
     }
     if is_lost {
-        draft.close_inference(super::draft::End { kept: false, ..super::draft::End::kept(InferenceOutcome::Interrupted) });
-        draft.fail_turn(ErrorCode::InternalError, "the server was restarted; nothing of this request was kept");
+        // Inputs that waited are as lost as the turn that ran.
+        while draft.state.turn.is_some() {
+            cancel::stop(draft, InferenceOutcome::Interrupted);
+            draft.fail_turn(ErrorCode::InternalError, "the server was restarted; nothing of this request was kept");
+        }
     } else if draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some()) {
         cut_off(draft, Cut { outcome: InferenceOutcome::Interrupted, receipt: None });
     }

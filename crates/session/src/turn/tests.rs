@@ -1,1 +1,15 @@
-//! Table tests of deciding.
+//! Tests of deciding, by subject. `script` applies decisions as the runtime does and checks what must always hold.
+
+mod accept;
+mod begin;
+mod call;
+mod cancel;
+mod create;
+mod deadline;
+mod edit;
+mod inference;
+mod interruption;
+mod recover;
+mod registry;
+pub(crate) mod script;
+mod walk;

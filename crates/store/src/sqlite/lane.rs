@@ -61,19 +61,24 @@ pub(super) struct Lane {
     open: Option<Open>,
     /// Epochs that this process was given since the database was opened: a lease kept from before is not among them.
     epochs: HashMap<Shard, Epoch>,
+    /// Closed for good: a shard can no longer be taken.
+    ended: bool,
 }
 
 impl Lane {
     /// Opens the database for writing.
     pub(super) fn new(folder: Folder, readers: Arc<Readers>, most_pages: Option<u64>) -> Result<Self, Error> {
         let blobs = Blobs::new(folder.blobs());
-        let mut lane = Self { folder, blobs, most_pages, readers, open: None, epochs: HashMap::new() };
+        let mut lane = Self { folder, blobs, most_pages, readers, open: None, epochs: HashMap::new(), ended: false };
         lane.reopen()?;
         Ok(lane)
     }
 
     /// Takes a shard, after opening the database again if a failure closed it.
     pub(super) fn acquire(&mut self, shard: Shard, incarnation: [u8; 16]) -> Result<Lease, Error> {
+        if self.ended {
+            return Err(Error::Unavailable("the store is closed".to_owned()));
+        }
         if self.open.is_none() {
             self.reopen()?;
         }
@@ -134,6 +139,7 @@ impl Lane {
 
     /// Closes for good. The last connection to close checkpoints and removes the log, so that one file remains.
     pub(super) fn close(&mut self) {
+        self.ended = true;
         self.readers.close();
         if let Some(open) = self.open.take()
             && let Err(error) = open.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)

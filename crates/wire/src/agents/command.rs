@@ -228,7 +228,8 @@ fn event(path: String, value: Value) -> Result<Command, Invalid> {
             let turn = turn.map_err(|_| Invalid::value(&at, format!("'{at}' is not the id of a turn.")))?;
             Ok(Command::ReturnCall { turn, result: input::tool_result(&mut fields)? })
         }
-        "agent.session.input.mcp_approval_request_result" | "agent.session.input.computer_use_approval_request_result" => {
+        "agent.session.input.mcp_approval_request_result"
+        | "agent.session.input.computer_use_approval_request_result" => {
             let at = fields.path("request_id");
             Err(Invalid::value(&at, "No approval request with this id is pending."))
         }

@@ -3,10 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use mainstay_session::feed::Cursor;
-use mainstay_vocabulary::{
-    Object, Sequence, SessionId,
-    id::Malformed,
-};
+use mainstay_vocabulary::{Object, Sequence, SessionId, id::Malformed};
 use serde_json::{Value, json};
 
 /// Fewest and most characters of padding.
@@ -77,9 +74,9 @@ impl Frame {
 /// Alphanumeric padding that hides how long a delta is; the same on every replay.
 fn padding(id: &str) -> String {
     // FNV-1a, then xorshift: spread, not secrecy; whoever could compute it has the event's text already.
-    let mut hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let mut hash = id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let length = PADDING.0 + hash % (PADDING.1 - PADDING.0 + 1);
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut text = String::new();

@@ -22,10 +22,21 @@ use super::{
 pub struct Turns {
     /// The items that became visible in it, in order, with the turn each is of.
     pub items: Vec<(Sequence, ItemId, Value)>,
-    /// The turns that started in it, in order, with their end where the window holds it.
-    pub turns: Vec<(Sequence, Timestamp, Option<(Timestamp, Box<TurnEnded>)>)>,
+    /// The turns that started in it, in order.
+    pub turns: Vec<Span>,
     /// Inputs that it names and does not hold, in order: to be read apart and given with the events.
     pub missing: Vec<Sequence>,
+}
+
+/// A turn from its start to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// The sequence of its `TurnStarted`.
+    pub id: Sequence,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When and how it ended, where the window holds that.
+    pub ended: Option<(Timestamp, Box<TurnEnded>)>,
 }
 
 /// What the fold over a window keeps.
@@ -40,8 +51,7 @@ struct Fold<'a> {
 impl Turns {
     /// Reads a window. `inputs` are `InputAccepted` events from before it.
     pub fn read(state: &State, inputs: &[Recorded], events: &[Recorded]) -> Self {
-        let mut fold =
-            Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), out: Self::default() };
+        let mut fold = Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), out: Self::default() };
         for recorded in inputs {
             if let Event::InputAccepted(input) = &*recorded.event {
                 fold.accepted.insert(recorded.sequence, input.items.clone());
@@ -65,7 +75,7 @@ impl Fold<'_> {
             Event::TurnStarted(_) => {
                 self.turn = Some(sequence);
                 self.calls.clear();
-                self.out.turns.push((sequence, recorded.at, None));
+                self.out.turns.push(Span { id: sequence, started_at: recorded.at, ended: None });
             }
             Event::InputIncorporated { inputs } => self.take_inputs(inputs, &turn),
             Event::ItemCompleted(written) => {
@@ -81,8 +91,8 @@ impl Fold<'_> {
             Event::CallClosed { call_id, outcome } => self.take_outcome(sequence, (call_id, outcome), &turn),
             Event::TurnEnded(ended) => {
                 self.turn = None;
-                if let Some(last) = self.out.turns.last_mut().filter(|(id, ..)| *id == ended.turn) {
-                    last.2 = Some((recorded.at, ended.clone()));
+                if let Some(last) = self.out.turns.last_mut().filter(|span| span.id == ended.turn) {
+                    last.ended = Some((recorded.at, ended.clone()));
                 }
             }
             _ => {}
@@ -117,14 +127,12 @@ impl Fold<'_> {
 }
 
 /// The object of a turn of a window.
-pub fn turn_object(
-    state: &State,
-    (id, started_at, ended): &(Sequence, Timestamp, Option<(Timestamp, Box<TurnEnded>)>),
-) -> Value {
-    let progress = match ended {
+pub fn turn_object(state: &State, span: &Span) -> Value {
+    let progress = match &span.ended {
         Some((at, ended)) => Progress::Ended(*at, ended.clone()),
         None if state.phase() == Phase::WaitingForClient => Progress::Waiting,
         None => Progress::Running,
     };
-    types::turn(&Turn { session: state.session, agent: agent_id(state), id: *id, started_at: *started_at, progress })
+    let (id, started_at) = (span.id, span.started_at);
+    types::turn(&Turn { session: state.session, agent: agent_id(state), id, started_at, progress })
 }

@@ -11,11 +11,7 @@ use mainstay_session::{
     event::{CallOpened, CallOutcome, TurnEnded, Written},
     feed::{Cursor, Moment, Shown, What},
 };
-use mainstay_vocabulary::{
-    CallId, Item, ItemId, Object, Sequence, Timestamp,
-    inference::Delta,
-    item::ItemKind,
-};
+use mainstay_vocabulary::{CallId, Item, ItemId, Object, Sequence, Timestamp, inference::Delta, item::ItemKind};
 use serde_json::{Value, json};
 
 use super::{
@@ -104,13 +100,12 @@ impl View {
             Event::ItemCompleted(written) => self.note_call(written),
             Event::ItemInterrupted(written) if !written.continues => self.close(written.id, "incomplete", frames),
             Event::CallOpened(call) => self.open_call(call, frames),
-            Event::CallClosed { call_id, outcome } => {
-                self.asked.remove(call_id);
-                if answers {
-                    let id = ItemId { session: self.state.session, sequence: cursor.sequence, ordinal: 0 };
-                    self.close_call(id, (call_id, outcome), frames);
-                }
+            Event::CallClosed { call_id, outcome } if answers => {
+                let id = ItemId { session: self.state.session, sequence: cursor.sequence, ordinal: 0 };
+                self.close_call(id, (call_id, outcome), frames);
             }
+            // It was never handed out, so nobody sees it closed.
+            Event::CallClosed { call_id, .. } => self.settle_call(call_id, frames),
             Event::TurnEnded(ended) => self.end_turn(turn.unwrap_or(at), (at, ended), frames),
             Event::SpecChanged(_)
             | Event::MetadataChanged(_)
@@ -221,7 +216,8 @@ impl View {
         let turn = self.turn_id();
         let begun = || item::written(&open.id, kind, None, "in_progress", &turn);
         self.item_event("agent.session.turn.item.added", Some(output_index), begun, frames);
-        let kind = open.pick("agent.session.turn.content_part.added", "agent.session.turn.reasoning_summary_part.added");
+        let kind =
+            open.pick("agent.session.turn.content_part.added", "agent.session.turn.reasoning_summary_part.added");
         self.part_event(kind, &open, || ("part", open.part()), frames);
         self.open.push(open);
     }
@@ -281,9 +277,12 @@ impl View {
         self.item_event("agent.session.turn.item.added", Some(output_index), begun, frames);
         let whole = || item::call(call, "completed", &turn);
         self.item_event("agent.session.turn.item.done", Some(output_index), whole, frames);
-        self.asked.remove(&call.call_id);
-        // Said once for all calls of an inference: they are opened in one batch.
-        if self.asked.is_empty() {
+        self.settle_call(&call.call_id, frames);
+    }
+
+    /// Says once for all calls of an inference that they wait: they are opened, or refused, in one batch.
+    fn settle_call(&mut self, call_id: &CallId, frames: &mut Frames) {
+        if self.asked.remove(call_id) && self.asked.is_empty() && !self.state.calls.is_empty() {
             self.session_event("agent.session.requires_action", frames);
         }
     }

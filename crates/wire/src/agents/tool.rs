@@ -33,7 +33,10 @@ const SECRETS: [&str; 3] = ["authorization", "headers", "env"];
 /// The field that is wrong.
 pub fn set(spec: &mut Spec, path: &str, list: Vec<Value>) -> Result<(), Invalid> {
     if list.len() > MAX_TOOLS || list.iter().map(|tool| tool.to_string().len()).sum::<usize>() > MAX_BYTES {
-        return Err(Invalid::value(path, format!("'{path}' may hold {MAX_TOOLS} tools and {MAX_BYTES} bytes of JSON.")));
+        return Err(Invalid::value(
+            path,
+            format!("'{path}' may hold {MAX_TOOLS} tools and {MAX_BYTES} bytes of JSON."),
+        ));
     }
     let (mut functions, mut hosted) = (Vec::<FunctionTool>::new(), Vec::new());
     for (index, value) in list.into_iter().enumerate() {

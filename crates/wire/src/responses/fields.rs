@@ -74,6 +74,11 @@ impl Fields {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
     }
 
+    /// Looks at any value but null.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
     /// Any value but null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.object.shift_remove(name).filter(|value| !value.is_null())

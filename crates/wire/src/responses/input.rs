@@ -52,18 +52,14 @@ pub fn read_list(list: Vec<Value>, path: &str) -> Result<Vec<Element>, Invalid> 
 }
 
 fn element(value: Value, path: String) -> Result<Element, Invalid> {
-    let kind = value.get("type").and_then(Value::as_str).map(str::to_owned);
-    let has = |name| value.get(name).is_some_and(|field: &Value| !field.is_null());
-    if value.get("type").is_some_and(|kind| !kind.is_string() && !kind.is_null()) {
-        return Err(Invalid::kind(format!("{path}.type"), "a string"));
-    }
-    let kind = match kind {
-        Some(kind) => kind,
-        None if has("role") => "message".to_owned(),
-        None if has("id") => "item_reference".to_owned(),
-        None => return Err(Invalid::missing(format!("{path}.type"))),
-    };
     let mut fields = Fields::at(path, value)?;
+    let kind = match fields.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(_) => return Err(Invalid::kind(fields.path("type"), "a string")),
+        None if fields.get("role").is_some() => "message".to_owned(),
+        None if fields.get("id").is_some() => "item_reference".to_owned(),
+        None => return Err(Invalid::missing(fields.path("type"))),
+    };
     let item = match kind.as_str() {
         "message" => read_message(&mut fields)?,
         "function_call" => read_call(&mut fields)?,
@@ -120,16 +116,19 @@ fn read_content(value: Value, path: &str) -> Result<Vec<Content>, Invalid> {
 }
 
 fn read_part(value: Value, path: String) -> Result<Content, Invalid> {
-    let kind = value.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let is_image = kind == "input_image" && value.get("image_url").is_some_and(Value::is_string);
     let mut fields = Fields::at(path, value)?;
+    let kind = match fields.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(_) => return Err(Invalid::kind(fields.path("type"), "a string")),
+        None => return Err(Invalid::missing(fields.path("type"))),
+    };
+    let is_image = kind == "input_image" && fields.get("image_url").is_some_and(Value::is_string);
     match kind.as_str() {
         "input_text" | "output_text" | "text" => Ok(Content::Text(fields.needed_text("text")?)),
         "refusal" => Ok(Content::Refusal(fields.needed_text("refusal")?)),
         "input_image" if is_image => {
             Ok(Content::Image { url: fields.needed_text("image_url")?, detail: fields.text("detail")? })
         }
-        "" => Err(Invalid::missing(fields.path("type"))),
         _ => Ok(Content::Other(Value::Object(fields.all()))),
     }
 }

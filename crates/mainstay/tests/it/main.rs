@@ -1,0 +1,13 @@
+//! Tests of the binary itself, from outside: it is started, talked to over HTTP by raw sockets, killed and started
+//! again. Start with `server` and `http`; each other file is one subject.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
+
+mod hostile;
+mod http;
+#[cfg(feature = "faults")]
+mod kill;
+mod process;
+mod random;
+mod server;
+mod streams;

@@ -1,0 +1,5 @@
+//! Commands by table, projections by playing real decisions.
+
+mod command;
+mod play;
+mod project;
