@@ -72,7 +72,14 @@ script = "{script}"
 [[deployment]]
 model = "test-model"
 provider = "script"
+
+[[key]]
+tenant = "other"
+principal = "somebody"
+key = {{ file = "{other}" }}
 """
+
+OTHER_KEY = "a-key-of-another-tenant"
 
 
 class Server:
@@ -83,7 +90,9 @@ class Server:
         script = folder / "script.toml"
         script.write_text(SCRIPT)
         self.config = folder / "mainstay.toml"
-        self.config.write_text(CONFIG.format(script=script))
+        other = folder / "other.key"
+        other.write_text(OTHER_KEY)
+        self.config.write_text(CONFIG.format(script=script, other=other))
         self.process = None
         self.start()
         self.key = self._key()
@@ -108,7 +117,8 @@ class Server:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     def client(self, **options):
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=self.key, timeout=PATIENCE_S, **options)
+        options.setdefault("api_key", self.key)
+        return openai.OpenAI(base_url=f"{self.url}/v1", timeout=PATIENCE_S, **options)
 
     def raw(self):
         return Raw(self)

@@ -1,5 +1,6 @@
 """The Agents wire through the unmodified openai SDK, and its bytes without it."""
 
+import asyncio
 import json
 import socket
 import urllib.parse
@@ -9,7 +10,7 @@ import pydantic
 import pytest
 from openai.lib.beta.agents import AgentTurnResultError, function_tool
 
-from conftest import field
+from conftest import OTHER_KEY, Server, field
 
 MODEL = "test-model"
 TOOL = {
@@ -207,6 +208,23 @@ def test_typed_tools_work_and_a_failing_one_is_told_to_the_model(client):
     assert (outputs[0].status, outputs[0].error) == ("failed", "Tool handler failed.")
 
 
+def test_the_async_client_runs_async_handlers(server):
+    async def get_weather(arguments):
+        return f"sunny in {arguments['city']}"
+
+    async def talk():
+        async with openai.AsyncOpenAI(base_url=f"{server.url}/v1", api_key=server.key, max_retries=0) as client:
+            sessions = client.beta.agents.sessions
+            session = await sessions.create(agent={"model": MODEL, "tools": [TOOL]}, environment={"type": "none"})
+            handlers = {"get_weather": get_weather}
+            async with sessions.stream(session.id, input="weather", tool_handlers=handlers) as stream:
+                return await stream.get_final_result(), [item async for item in sessions.items.list(session.id)]
+
+    result, items = asyncio.run(talk())
+    assert result.output_text == "It is sunny."
+    assert [item.output for item in items if item.type == "function_call_output"] == ["sunny in Paris"]
+
+
 def test_a_call_without_a_handler_is_a_required_action(client):
     sessions = client.beta.agents.sessions
     session = create(client)
@@ -243,7 +261,6 @@ def test_an_idempotency_key_makes_a_retry_harmless(client, raw):
     session = create(client)
     path, headers = events_path(session), {"Idempotency-Key": "once"}
     body = {"events": [message("hello")]}
-    frames = []
     for _ in range(3):
         response = raw.post(path, body, headers=headers)
         assert (response.status, response.body) == (202, b"")
@@ -255,7 +272,6 @@ def test_an_idempotency_key_makes_a_retry_harmless(client, raw):
     assert [item.content[0].text for item in users if item.role == "user"] == ["and again", "hello"]
     made = {raw.post("/v1/agents/sessions", {"agent": {"model": MODEL}}, headers=headers).json()["id"] for _ in "ab"}
     assert len(made) == 1
-    assert not frames
 
 
 def wait_until_idle(client, session):
@@ -335,21 +351,17 @@ def test_an_inference_that_breaks_off_leaves_an_incomplete_item(client):
 # Resuming
 
 
-def all_frames(raw, session, query=""):
-    first = f"evt_{session.id.removeprefix('sess_')}_0_0_0"
-    return raw.frames(events_path(session) + query, is_idle_of(session), headers={"Last-Event-ID": first})
-
-
-def is_idle_of(session):
-    """The idle event of the last turn, whichever that is when asked."""
-    return lambda frame: is_idle(frame)
+def all_frames(raw, session_id, query=""):
+    """A session's stream from its beginning to the end of its first turn."""
+    path = f"/v1/agents/sessions/{session_id}/events{query}"
+    return raw.frames(path, is_idle, headers={"Last-Event-ID": f"evt_{session_id.removeprefix('sess_')}_0_0_0"})
 
 
 def test_a_stream_resumes_after_any_event_byte_for_byte(client, raw):
     session = create(client)
     path = events_path(session)
     run(client, session, "the weather?", tool_handlers={"get_weather": lambda arguments: "sunny"})
-    whole = all_frames(raw, session)
+    whole = all_frames(raw, session.id)
     assert field(whole[0], "event") == "agent.session.created"
     for frame in whole:
         body = json.loads(field(frame, "data"))
@@ -359,27 +371,78 @@ def test_a_stream_resumes_after_any_event_byte_for_byte(client, raw):
         assert raw.frames(path, is_idle, headers=headers) == whole[index + 1 :]
     by_query = f"{path}?after={urllib.parse.quote(field(whole[3], 'id'))}"
     assert raw.frames(by_query, is_idle) == whole[4:]
-    bare = all_frames(raw, session, "?include_obfuscation=false")
+    bare = all_frames(raw, session.id, "?include_obfuscation=false")
     assert [field(frame, "id") for frame in bare] == [field(frame, "id") for frame in whole]
     assert all("obfuscation" not in json.loads(field(frame, "data")) for frame in bare)
 
 
-def test_what_was_seen_live_is_what_is_replayed_also_by_the_next_process(tmp_path):
-    from conftest import Server
+def streamed(raw, text, until=is_idle, headers=None):
+    """Makes a session that streams its first turn; its id and the frames up to `until`."""
+    body = {"agent": {"model": MODEL}, "input": text, "stream": True}
+    frames = raw.frames("/v1/agents/sessions", until, method="POST", body=body, headers=headers)
+    return json.loads(field(frames[0], "data"))["session"]["id"], frames
 
+
+def test_what_was_seen_live_is_what_is_replayed_also_by_the_next_process(tmp_path):
     server = Server(tmp_path)
     try:
-        with server.client(max_retries=0) as client:
-            session = create(client)
-            body = {"agent": {"model": MODEL}, "input": "slowly", "stream": True}
-            live = server.raw().frames("/v1/agents/sessions", is_idle, method="POST", body=body)
-            session.id = json.loads(field(live[0], "data"))["session"]["id"]
-        assert all_frames(server.raw(), session) == live[0:]
-        server.stop(kill=True)
+        session_id, live = streamed(server.raw(), "slowly")
+        assert all_frames(server.raw(), session_id) == live
+        assert server.stop(kill=True) != 0
         server.start()
-        assert all_frames(server.raw(), session) == live
+        assert all_frames(server.raw(), session_id) == live
     finally:
         server.stop()
+
+
+def test_a_killed_server_goes_on_with_the_turn_and_what_was_shown_stays(tmp_path):
+    server = Server(tmp_path)
+    try:
+        seen = []
+
+        def is_third_delta(frame):
+            seen.append(frame)
+            return sum(field(frame, "event") == "agent.session.turn.output_text.delta" for frame in seen) == 3
+
+        session_id, live = streamed(server.raw(), "slowly", until=is_third_delta)
+        server.stop(kill=True)
+        server.start()
+        whole = all_frames(server.raw(), session_id)
+        assert whole[: len(live)] == live
+        kinds = [field(frame, "event") for frame in whole]
+        assert kinds[-2:] == ["agent.session.turn.completed", "agent.session.idle"]
+    finally:
+        server.stop()
+
+
+def test_a_stream_opened_in_mid_turn_shows_the_item_that_is_being_written_whole(client, raw):
+    session = create(client)
+    with client.beta.agents.sessions.stream(session.id, input="slowly") as stream:
+        for event in stream:
+            if event.type == "agent.session.turn.output_text.delta":
+                break
+        late = raw.frames(events_path(session), is_idle)
+    whole = all_frames(raw, session.id)
+    assert whole[-len(late) :] == late
+    assert "agent.session.turn.item.added" in [field(frame, "event") for frame in late]
+
+
+def test_a_create_that_is_repeated_streams_the_same_session_again(raw):
+    headers = {"Idempotency-Key": "a streamed create"}
+    first, again = (streamed(raw, "hello", headers=headers) for _ in range(2))
+    assert first == again
+
+
+def test_a_stream_ends_with_its_session_and_with_the_server(tmp_path):
+    server = Server(tmp_path)
+    with server.client(max_retries=0) as client:
+        session, other = create(client), create(client)
+        gone, open_one = (client.beta.agents.sessions.events.stream(one.id) for one in (session, other))
+        client.beta.agents.sessions.delete(session.id)
+        assert list(gone) == []
+        assert server.stop() == 0
+        # Ends in order: a torn body would raise.
+        assert list(open_one) == []
 
 
 def test_a_cursor_of_elsewhere_is_refused(client, raw):
@@ -400,21 +463,25 @@ def long_session(server):
         session = create(client)
         for number in range(7):
             run(client, session, f"number {number}")
+            client.beta.agents.sessions.update(session.id, metadata={"number": str(number)})
+        run(client, session, "the weather?", tool_handlers={"get_weather": lambda arguments: "sunny"})
         return session
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 5, 14, 100])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 19, 100])
 def test_items_and_turns_page_the_same_at_every_size(client, long_session, limit):
     sessions = client.beta.agents.sessions
     items = [item.id for item in sessions.items.list(long_session.id, limit=limit, order="asc")]
-    assert len(items) == len(set(items)) == 14
+    assert len(items) == len(set(items)) == 19
     assert [item.id for item in sessions.items.list(long_session.id, limit=limit)] == items[::-1]
     turns = list(sessions.turns.list(long_session.id, limit=limit, order="asc"))
-    assert len(turns) == 7 and {turn.status for turn in turns} == {"completed"}
+    assert len(turns) == 8 and {turn.status for turn in turns} == {"completed"}
     assert list(sessions.turns.list(long_session.id, limit=limit)) == turns[::-1]
     assert sessions.turns.retrieve(turns[3].id, session_id=long_session.id) == turns[3]
     of_turn = [item.id for item in sessions.turns.items.list(turns[3].id, session_id=long_session.id, order="asc")]
     assert of_turn == items[6:8]
+    of_last = sessions.turns.items.list(turns[-1].id, session_id=long_session.id, order="asc", limit=limit)
+    assert [item.id for item in of_last] == items[14:]
 
 
 def test_lists_of_what_a_session_cannot_have_are_empty(client, long_session):
@@ -487,6 +554,32 @@ def test_a_body_of_50_mb_is_answered_and_the_server_stays_well(raw):
     assert early.status == 200
 
 
+def test_what_another_tenant_owns_does_not_exist(client, server):
+    session = create(client)
+    agent = client.beta.agents.create(model=MODEL)
+    with server.client(max_retries=0, api_key=OTHER_KEY) as other:
+        agents, sessions = other.beta.agents, other.beta.agents.sessions
+        assert list(agents.list()) == [] and list(sessions.list()) == []
+        cancel = {"type": "agent.session.input.cancel"}
+        asks = [
+            lambda: agents.retrieve(agent.id),
+            lambda: agents.update(agent.id, name="x"),
+            lambda: agents.delete(agent.id),
+            lambda: create(other, agent_id=agent.id, agent={}),
+            lambda: sessions.retrieve(session.id),
+            lambda: sessions.update(session.id, metadata={}),
+            lambda: sessions.delete(session.id),
+            lambda: sessions.items.list(session.id),
+            lambda: sessions.events.stream(session.id),
+            lambda: sessions.events.create(session.id, events=[cancel]),
+        ]
+        for ask in asks:
+            with pytest.raises(openai.NotFoundError):
+                ask()
+    assert client.beta.agents.sessions.retrieve(session.id) == session
+    assert client.beta.agents.retrieve(agent.id) == agent
+
+
 def test_models_and_health_need_what_they_say(client, raw, server):
     assert [model.id for model in client.models.list()] == [MODEL]
     assert client.models.retrieve(MODEL).owned_by == "script"
@@ -507,3 +600,20 @@ def test_abandoned_streams_leave_the_server_well(client, raw, server):
             connection.sendall(head.encode())
             assert connection.recv(12) == b"HTTP/1.1 200"
     assert run(client, session, "well?").output_text == "You said: well?"
+
+
+def test_slow_clients_are_cut_off(raw, server):
+    parts = urllib.parse.urlsplit(server.url)
+    head = f"POST /v1/agents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {server.key}\r\n"
+    starts = [b"GE", b"GET / HTTP/1.1\r\nHost: x\r\n", f'{head}Content-Length: 99\r\n\r\n{{"model"'.encode()]
+    slow = []
+    for start in starts * 20:
+        connection = socket.create_connection((parts.hostname, parts.port), timeout=60)
+        connection.sendall(start)
+        slow.append(connection)
+    assert raw.get("/v1/agents").status == 200
+    for connection in slow:
+        # An answer that says so, or none; then the end.
+        while connection.recv(65_536):
+            pass
+        connection.close()

@@ -1,6 +1,8 @@
 """The Responses wire, through the unmodified openai SDK. Replies come from the scripted provider."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 
@@ -38,6 +40,10 @@ steps = [{ text = "one two three four five six seven eight nine ten", delay_ms =
 [[reply]]
 when = { contains = "forever" }
 steps = [{ text = "It begins" }, { hang = true }]
+
+[[reply]]
+when = { contains = "weather" }
+steps = [{ tool_call = { name = "get_weather", arguments = { location = "San Francisco" } } }]
 
 [[reply]]
 when = { contains = "refuse" }
@@ -376,9 +382,11 @@ def test_item_reference(client):
     two = create(client, [*referred, {"role": "user", "content": "and?"}])
     shown = client.responses.input_items.list(two.id, order="asc").data
     assert [item.content[0].text for item in shown] == ["refer to me", "You said: refer to me", "and?"]
-    with pytest.raises(openai.BadRequestError) as error:
-        create(client, [{"type": "item_reference", "id": "msg_1"}])
-    assert param_of(error) == ("input[0].id", "item_not_found")
+    client.responses.delete(one.id)
+    for gone in ["msg_1", item.id, one.output[0].id, one.id, item.id[:-1] + "z"]:
+        with pytest.raises(openai.BadRequestError) as error:
+            create(client, [{"type": "item_reference", "id": gone}])
+        assert param_of(error) == ("input[0].id", "item_not_found")
 
 
 def test_delete(client):
@@ -468,6 +476,46 @@ def test_errors_have_the_vendors_shape(client):
     for call in (client.responses.retrieve, client.responses.delete):
         with pytest.raises(openai.NotFoundError):
             call("resp_of_someone_else")
+
+
+def test_strange_paths_and_queries_are_refused_in_shape(client, raw):
+    response = create(client, "x")
+    one = f"/v1/responses/{response.id}"
+    cases = [
+        (404, "GET", "/v1/responses/%00"),
+        (404, "GET", "/v1/responses/" + "r" * 5_000),
+        (404, "GET", one.replace("resp_0", "resp_1")),
+        (404, "GET", one[:-1]),
+        (404, "GET", one + "0"),
+        (404, "POST", one[:-1] + "/cancel"),
+        (404, "GET", "/v1/responses/conv_x/input_items"),
+        (404, "GET", "/v1/conversations/" + response.id),
+        (405, "GET", "/v1/responses"),
+        (400, "GET", one + "?stream=maybe"),
+        (400, "GET", one + "?starting_after=3"),
+        (400, "GET", one + "?stream=true&starting_after=-1"),
+        (400, "GET", one + "?stream=true&starting_after=18446744073709551615"),
+        (400, "GET", one + "?include[]=everything"),
+        (400, "GET", one + "/input_items?limit=101"),
+        (400, "GET", one + "/input_items?order=up"),
+        (400, "GET", one + "/input_items?after=" + response.id),
+    ]
+    for status, method, path in cases:
+        answer = raw.request(method, path)
+        assert (answer.status, path) == (status, path)
+        assert answer.error["message"] and answer.error["type"], path
+    beyond = raw.get(one + "?stream=true&starting_after=18446744073709551614")
+    assert beyond.body == b"data: [DONE]\n\n"
+    assert client.responses.retrieve(response.id).status == "completed"
+
+
+def test_the_suite_of_open_responses_passes(server):
+    suite = [sys.executable, "-c", "from llm_comply.cli import main; main()"]
+    where = ["-u", f"{server.url}/v1", "-k", server.key, "-m", "test-model", "--format", "open-responses", "--json"]
+    done = subprocess.run([*suite, *where], capture_output=True, text=True, timeout=conftest.PATIENCE_S)
+    results = json.loads(done.stdout)["results"]
+    failed = [result for result in results if result["status"] not in ("passed", "skipped")]
+    assert (failed, len(results)) == ([], 13)
 
 
 def test_everything_is_there_after_a_restart(server, raw):

@@ -17,10 +17,6 @@ use crate::{error::Error, state::AppState};
 /// Most values in one body: a parsed value takes up to forty times the bytes of its text.
 const MAX_VALUES: usize = 1_000_000;
 
-/// Most bytes of a too large body that are read and dropped, so that a client that only reads after it wrote gets its
-/// answer.
-const MAX_DISCARDED: usize = 256 << 20;
-
 /// The bytes of a body and the memory they are accounted for.
 pub(crate) struct Raw {
     /// As sent.
@@ -59,32 +55,25 @@ impl FromRequest<AppState> for JsonObject {
 async fn collect(headers: &HeaderMap, body: Body, state: &AppState) -> Result<Raw, Error> {
     let limit = state.settings.body_limit;
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) && headers.contains_key(header::EXPECT) {
+    if announced.is_some_and(|length| length > limit) {
         return Err(too_large(limit));
     }
     let idle = Duration::from_millis(state.settings.body_idle_ms);
     let mut pieces = body.into_data_stream();
     let mut bytes = BytesMut::new();
-    let mut memory: Option<OwnedSemaphorePermit> = None;
-    let (mut seen, mut refused) = (0, None);
+    let mut memory = None;
     while let Some(piece) = timeout(idle, pieces.next()).await.map_err(|_| too_slow())? {
         let piece = piece.map_err(|_| Error::invalid("The body could not be read.").closing())?;
-        seen += piece.len();
-        if seen > MAX_DISCARDED {
-            break;
+        let length = bytes.len() + piece.len();
+        if length > limit {
+            return Err(too_large(limit));
         }
-        if seen > limit || announced.is_some_and(|length| length > limit) {
-            refused.get_or_insert_with(|| too_large(limit));
-        } else if refused.is_none() && !reserve(state, &mut memory, seen) {
-            refused = Some(Error::unavailable("Too many large requests at once.").closing());
+        if !reserve(state, &mut memory, length) {
+            return Err(Error::unavailable("Too many large requests at once."));
         }
-        if refused.is_some() {
-            (bytes, memory) = (BytesMut::new(), None);
-        } else {
-            bytes.extend_from_slice(&piece);
-        }
+        bytes.extend_from_slice(&piece);
     }
-    refused.map_or_else(|| Ok(Raw { bytes: bytes.freeze(), _memory: memory }), Err)
+    Ok(Raw { bytes: bytes.freeze(), _memory: memory })
 }
 
 /// Grows `memory` to cover `needed` bytes.
@@ -102,7 +91,7 @@ fn reserve(state: &AppState, memory: &mut Option<OwnedSemaphorePermit>, needed: 
 }
 
 fn too_large(limit: usize) -> Error {
-    Error::too_large(format!("The body is larger than {limit} bytes.")).closing()
+    Error::too_large(format!("The body is larger than {limit} bytes."))
 }
 
 fn too_slow() -> Error {

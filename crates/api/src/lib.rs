@@ -6,6 +6,7 @@ mod agents;
 mod auth;
 mod body;
 mod conversations;
+mod drain;
 mod error;
 mod health;
 mod idempotency;

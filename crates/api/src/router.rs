@@ -16,6 +16,7 @@ use mainstay_runtime::Engine;
 
 use crate::{
     agents, conversations,
+    drain::drain,
     error::Error,
     health, models, responses,
     state::{AppState, Settings},
@@ -24,6 +25,8 @@ use crate::{
 /// All that is served.
 pub fn router(engine: Arc<Engine>, settings: Settings) -> Router {
     let requests = Requests::new(engine.now().0);
+    let state = AppState::new(engine, settings);
+    let settings = Arc::clone(&state.settings);
     let wires = Router::new()
         .merge(models::routes())
         .merge(agents::routes())
@@ -35,8 +38,9 @@ pub fn router(engine: Arc<Engine>, settings: Settings) -> Router {
         .nest("/v1", wires)
         .method_not_allowed_fallback(method_not_allowed)
         .fallback(not_found)
+        .layer(from_fn(move |request, next| drain(Arc::clone(&settings), request, next)))
         .layer(from_fn(move |request, next| number(Arc::clone(&requests), request, next)))
-        .with_state(AppState::new(engine, settings))
+        .with_state(state)
 }
 
 async fn not_found(request: Request) -> Error {

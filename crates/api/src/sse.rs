@@ -25,7 +25,7 @@ pub(crate) fn response(frames: impl Stream<Item = Bytes> + Send + 'static, setti
     let keep_alive = Duration::from_millis(settings.keep_alive_ms);
     let mut response = Body::from_stream(chunks(frames, keep_alive, settings.stop.subscribe())).into_response();
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response

@@ -218,9 +218,16 @@ impl Engine {
             return Ok(accepted);
         }
         let (reply, answer) = oneshot::channel();
-        let caller = caller.clone();
-        inner.send(session, Message::Command(Box::new(Ask { caller, command, idempotency, reply })))?;
-        answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))
+        let ask = Ask { caller: caller.clone(), command, idempotency: idempotency.clone(), reply };
+        inner.send(session, Message::Command(Box::new(ask)))?;
+        let answer = answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))?;
+        // Another request with the key was first, maybe with another session.
+        if let (true, Some(known)) = (answer.replayed, &idempotency)
+            && let Some(accepted) = self.remembered(caller, known).await?
+        {
+            return Ok(accepted);
+        }
+        Ok(answer)
     }
 
     async fn remembered(&self, caller: &Caller, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {

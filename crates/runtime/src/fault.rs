@@ -1,6 +1,10 @@
 //! Named points of the commit path where a test build can kill the process, and bugs that it can plant, so that the
 //! tests of the promises can be seen to fail. Without the feature `faults` all of it compiles to nothing.
 
+/// How long the process goes on beside the task that a kill point holds.
+#[cfg(feature = "faults")]
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_millis(30);
+
 /// A place around a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Point {
@@ -116,7 +120,8 @@ impl Faults {
         false
     }
 
-    /// Passes a point; may not return.
+    /// Passes a point; may not return. What other tasks were handed before gets time to leave the process, so that
+    /// whatever was said too early is heard. Killing needs a runtime of several threads.
     #[cfg(feature = "faults")]
     pub(crate) fn pass(&self, point: Point) {
         use std::sync::atomic::Ordering;
@@ -124,6 +129,7 @@ impl Faults {
             && *at == point
             && left.fetch_sub(1, Ordering::SeqCst) == 1
         {
+            tokio::task::block_in_place(|| std::thread::sleep(LAST_WORDS));
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             loop {
                 std::thread::park();

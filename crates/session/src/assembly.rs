@@ -14,6 +14,9 @@ use crate::{
     feed::{Shown, Slice},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What an inference has shown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Assembly {

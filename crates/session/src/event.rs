@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{registry::AgentDefinition, spec::Spec};
 
+#[cfg(test)]
+mod tests;
+
 /// A fact in a session's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

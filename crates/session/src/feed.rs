@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Written};
 
+#[cfg(test)]
+mod tests;
+
 /// A place in a session's stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor {

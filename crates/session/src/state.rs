@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use mainstay_vocabulary::{
-    CallId, Item, Object, PicoUsd, Sequence, SessionId, Timestamp, TurnId, Usage,
-};
+use mainstay_vocabulary::{CallId, Item, Object, PicoUsd, Sequence, SessionId, Timestamp, TurnId, Usage};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -11,7 +11,7 @@ mod inference;
 mod recover;
 mod registry;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use mainstay_vocabulary::Timestamp;
 

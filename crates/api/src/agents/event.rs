@@ -16,6 +16,7 @@ use mainstay_session::{
     State,
     feed::{Cursor, Moment},
 };
+use mainstay_vocabulary::Sequence;
 use mainstay_wire::agents::{Place, View, command};
 
 use super::find;
@@ -83,14 +84,15 @@ async fn from(state: &AppState, caller: &Caller, after: Place, obfuscate: bool) 
 /// From now on: from the session as it stands where it is idle, else from right after its last journaled event, so
 /// that an item that is being written comes whole.
 async fn live(state: &AppState, caller: &Caller, session: &State, obfuscate: bool) -> Result<Tail, Error> {
-    let follow = state.engine.follow(caller, session.session, Start::Now).await?;
-    if follow.state.turn.is_none() {
-        let view = View::new((*follow.state).clone());
-        return Ok(Tail::new(follow, view, obfuscate));
-    }
-    let cursor = Cursor { sequence: follow.state.sequence, ordinal: 0 };
-    drop(follow);
-    from(state, caller, Place { session: session.session, cursor, part: u32::MAX }, obfuscate).await
+    let session = session.session;
+    let follow = state.engine.follow(caller, session, Start::Now).await?;
+    let now = (*follow.state).clone();
+    let Some(turn) = &now.turn else { return Ok(Tail::new(follow, View::new(now), obfuscate)) };
+    let before = Sequence(turn.id.0.saturating_sub(1));
+    let follow = state.engine.follow(caller, session, Start::After(before)).await?;
+    let cursor = Cursor { sequence: now.sequence, ordinal: 0 };
+    let after = Place { session, cursor, part: u32::MAX };
+    Ok(Tail { after: Some(after), ..Tail::new(follow, View::in_turn(now), obfuscate) })
 }
 
 /// A session's events as they come.
@@ -118,6 +120,9 @@ impl Tail {
                 let frames = self.view.project(&moment, self.after);
                 self.frames.extend(frames.iter().map(|frame| Bytes::from(frame.encode(self.obfuscate))));
                 continue;
+            }
+            if self.view.state().deleted {
+                return None;
             }
             match self.follow.next().await? {
                 Ok(moments) => self.moments.extend(moments),

@@ -3,12 +3,8 @@
 use std::sync::Arc;
 
 use mainstay_runtime::{Caller, Engine, Error as Refused};
-use mainstay_session::{
-    Event,
-    context::result_of,
-    event::{Kind, Written},
-};
-use mainstay_vocabulary::{Item, ItemId, Sequence};
+use mainstay_session::{Event, context::result_of, event::Kind, feed::Recorded};
+use mainstay_vocabulary::{Item, ItemId, Sequence, TurnId};
 use mainstay_wire::responses::input::{Element, not_found};
 
 use crate::error::Error;
@@ -54,32 +50,44 @@ async fn find(engine: &Engine, caller: &Caller, id: ItemId) -> Result<Option<Arc
     }
 }
 
-/// Reads the event that the id names and, for an item that a model wrote, on to where it is whole.
+/// Reads the event that the id names, for an item that a model wrote on to where it is whole, and on to the end of its
+/// turn, which tells whether the item was deleted with its Response.
 async fn search(engine: &Engine, caller: &Caller, id: ItemId) -> Result<Option<Arc<Item>>, Error> {
-    let index = id.ordinal as usize;
+    let mut found = None;
     let mut after = Sequence(id.sequence.0.saturating_sub(1));
     loop {
         let events = engine.read(caller, id.session, after, PAGE).await?;
         for recorded in &events {
-            let is_it = |written: &Written| written.id == id && !written.continues;
-            match &*recorded.event {
-                Event::InputAccepted(input) if recorded.sequence == id.sequence => {
-                    return Ok(input.items.get(index).cloned());
-                }
-                Event::ItemsAdded(items) if recorded.sequence == id.sequence => return Ok(items.get(index).cloned()),
-                Event::CallClosed { call_id, outcome } if recorded.sequence == id.sequence => {
-                    return Ok((index == 0).then(|| result_of(call_id, outcome)));
-                }
-                Event::ItemCompleted(written) | Event::ItemInterrupted(written) if is_it(written) => {
-                    return Ok(Some(Arc::clone(&written.item)));
-                }
-                Event::TurnEnded(_) => return Ok(None),
-                _ => {}
+            if let Event::TurnEnded(ended) = &*recorded.event {
+                let turn = TurnId { session: id.session, sequence: ended.turn };
+                return Ok(if engine.is_turn_hidden(caller, turn).await? { None } else { found });
+            }
+            found = found.or_else(|| item_in(recorded, id));
+            if found.is_none() && recorded.sequence == id.sequence && !is_intent(&recorded.event) {
+                return Ok(None);
             }
         }
         match events.last() {
             Some(last) if events.len() == PAGE => after = last.sequence,
-            _ => return Ok(None),
+            _ => return Ok(found),
         }
+    }
+}
+
+const fn is_intent(event: &Event) -> bool {
+    matches!(event, Event::InferenceIntended(_))
+}
+
+fn item_in(recorded: &Recorded, id: ItemId) -> Option<Arc<Item>> {
+    let is_there = recorded.sequence == id.sequence;
+    let index = id.ordinal as usize;
+    match &*recorded.event {
+        Event::InputAccepted(input) if is_there => input.items.get(index).cloned(),
+        Event::ItemsAdded(items) if is_there => items.get(index).cloned(),
+        Event::CallClosed { call_id, outcome } if is_there && index == 0 => Some(result_of(call_id, outcome)),
+        Event::ItemCompleted(written) | Event::ItemInterrupted(written) if written.id == id && !written.continues => {
+            Some(Arc::clone(&written.item))
+        }
+        _ => None,
     }
 }

@@ -9,9 +9,7 @@ use super::draft::{Draft, End};
 use crate::{
     assembly::Piece,
     command::{RecordInference, Refusal},
-    event::{
-        CallOpened, CallOutcome, ErrorCode, Event, InferenceOutcome, LateOutcome, Receipt, Shortfall, TurnStatus,
-    },
+    event::{CallOpened, CallOutcome, ErrorCode, Event, InferenceOutcome, LateOutcome, Receipt, Shortfall, TurnStatus},
     spec::{CallMode, Interruption},
     state::Turn,
 };
@@ -79,8 +77,8 @@ fn open_call(draft: &Draft<'_>, piece: &Piece, shortfall: Option<Shortfall>) -> 
 
 /// The agent yields unless calls wait, or were answered here, or an input steers it on.
 fn settle(draft: &mut Draft<'_>) {
-    let goes_on = draft.state.spec.calls == CallMode::Wait
-        && (draft.asked().next().is_some() || !draft.steering().is_empty());
+    let goes_on =
+        draft.state.spec.calls == CallMode::Wait && (draft.asked().next().is_some() || !draft.steering().is_empty());
     if !goes_on {
         draft.end_turn(TurnStatus::Completed);
     }

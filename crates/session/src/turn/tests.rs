@@ -12,4 +12,4 @@ mod interruption;
 mod recover;
 mod registry;
 pub(crate) mod script;
-mod walk;
+pub(crate) mod walk;

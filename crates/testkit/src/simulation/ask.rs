@@ -5,6 +5,7 @@ use mainstay_session::Command;
 use mainstay_vocabulary::{Sequence, SessionId};
 
 /// A command that a client sent, maybe several times.
+#[derive(Clone)]
 pub(super) struct Ask {
     /// What it is, for the trace and the coverage.
     pub(super) kind: &'static str,
@@ -14,6 +15,8 @@ pub(super) struct Ask {
     /// Text that stands in exactly one event if it was accepted.
     pub(super) markers: Vec<String>,
     pub(super) key: Option<String>,
+    /// Whether its command is whole: a fork's is only once the parent was read.
+    pub(super) is_ready: bool,
     /// Sent under a key that an accepted request had taken.
     pub(super) is_impostor: bool,
     pub(super) attempts: usize,
@@ -23,7 +26,12 @@ pub(super) struct Ask {
 /// An answer to one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    Accepted { session: SessionId, first: Sequence, last: Sequence, replayed: bool },
+    Accepted {
+        session: SessionId,
+        first: Sequence,
+        last: Sequence,
+        replayed: bool,
+    },
     /// Nothing was changed.
     Refused(String),
     /// The key belongs to another request.
@@ -44,6 +52,11 @@ impl Ask {
             Reply::Accepted { first, last, replayed: false, .. } => Some((*first, *last)),
             _ => None,
         })
+    }
+
+    /// Whether it was accepted and left a trace that its key finds again.
+    pub(super) fn holds_key(&self) -> bool {
+        self.key.is_some() && self.accepted().is_some_and(|(first, last)| first <= last)
     }
 
     /// Whether any answer said that it was accepted.

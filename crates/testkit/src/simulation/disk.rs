@@ -11,9 +11,7 @@ use std::{
 
 use mainstay_store::{
     Error, Store,
-    seam::{
-        Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Wakeup,
-    },
+    seam::{Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Wakeup},
 };
 use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Timestamp};
 

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use mainstay_providers::{ChunkStream, Provider};
 use mainstay_session::Event;
 use mainstay_vocabulary::{
-    Item, ItemKind, Object, Sequence, SessionId, Usage,
+    ItemKind, Object, Sequence, SessionId, Usage,
     inference::{Chunk, Delta, Failure, FailureKind, Finished, Request, Stop},
 };
 
@@ -142,7 +142,8 @@ fn draw(world: &mut World, request: &Request) -> VecDeque<Beat> {
     }
     let calls = !calm && !request.tools.is_empty() && world.model.percent(40);
     if !calls || world.model.percent(30) || request.prefix.is_some() {
-        let kind = if world.model.percent(97) || request.prefix.is_some() { ItemKind::Message } else { ItemKind::Refusal };
+        let kind =
+            if world.model.percent(97) || request.prefix.is_some() { ItemKind::Message } else { ItemKind::Refusal };
         speak(world, &mut beats, (index, kind), 8);
         index += 1;
     }

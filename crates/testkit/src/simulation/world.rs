@@ -69,6 +69,8 @@ pub(super) struct Follower {
     pub(super) begin: Option<Cursor>,
     pub(super) seen: Vec<Moment>,
     pub(super) is_connected: bool,
+    /// Whether it went away and came back.
+    pub(super) returned: bool,
 }
 
 /// A request that reached the provider.
@@ -107,6 +109,9 @@ pub(super) struct World {
     now: Timestamp,
     /// The process that took the shard last.
     pub(super) owner: u32,
+    processes: u32,
+    /// Steps taken.
+    pub(super) step: u64,
     pub(super) sessions: BTreeMap<SessionId, Shadow>,
     pub(super) asks: Vec<Ask>,
     pub(super) followers: Vec<Follower>,
@@ -134,6 +139,8 @@ impl World {
             clock: None,
             now: BEGINNING,
             owner: 0,
+            processes: 0,
+            step: 0,
             sessions: BTreeMap::new(),
             asks: Vec::new(),
             followers: Vec::new(),
@@ -153,6 +160,12 @@ impl World {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.as_ref().map_or(self.now, |clock| clock.now())
+    }
+
+    /// The number of a process that starts.
+    pub(super) const fn next_process(&mut self) -> u32 {
+        self.processes += 1;
+        self.processes
     }
 
     /// A clock that goes on where the last one stopped.

@@ -29,6 +29,7 @@ pub struct View {
     open: Vec<Open>,
     outputs: u32,
     asked: BTreeSet<CallId>,
+    exact: Option<Box<State>>,
 }
 
 /// An item that is being written.
@@ -66,7 +67,14 @@ fn fields<const COUNT: usize>(pairs: [(&str, Value); COUNT]) -> Object {
 impl View {
     /// The view of a session that is idle or not born.
     pub const fn new(state: State) -> Self {
-        Self { state, accepted: BTreeMap::new(), open: Vec::new(), outputs: 0, asked: BTreeSet::new() }
+        let accepted = BTreeMap::new();
+        Self { state, accepted, open: Vec::new(), outputs: 0, asked: BTreeSet::new(), exact: None }
+    }
+
+    /// The view of a session in mid-turn, to be given the moments of that turn from its `TurnStarted` on. Frames are
+    /// right from after `state` on: what the turn's past tells is gathered up to there, the rest comes from `state`.
+    pub fn in_turn(state: State) -> Self {
+        Self { exact: Some(Box::new(state.clone())), ..Self::new(State::unborn(state.session)) }
     }
 
     /// The session as it stands.
@@ -81,6 +89,9 @@ impl View {
         match &moment.what {
             What::Event(event, at) => self.take_event((moment.cursor, *at), event, &mut frames),
             What::Shown(shown) => self.take_delta(shown, &mut frames),
+        }
+        if let Some(exact) = self.exact.take_if(|exact| self.state.sequence >= exact.sequence) {
+            self.state = *exact;
         }
         frames.list
     }

@@ -1,4 +1,4 @@
-//! Input items, from the wire to ours. What this version does not interpret is kept verbatim.
+//! Input items, from the wire to ours. What this version does not interpret is kept verbatim and shown again.
 
 use mainstay_vocabulary::{
     CallId, Content, Item, ItemId, Role,
@@ -66,6 +66,8 @@ fn element(value: Value, path: String) -> Result<Element, Invalid> {
         "function_call_output" => read_result(&mut fields)?,
         "reasoning" => read_reasoning(&mut fields)?,
         "item_reference" => return reference(&mut fields),
+        // It asks for a compaction instead of an answer.
+        "compaction_trigger" => return Err(Invalid::unserved(fields.path("type"))),
         _ => Item::Other(Value::Object(fields.all())),
     };
     Ok(Element::Item(Box::new(item)))

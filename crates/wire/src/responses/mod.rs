@@ -6,6 +6,7 @@ pub mod fields;
 pub mod input;
 pub mod item;
 pub mod object;
+mod output;
 pub mod page;
 pub mod project;
 mod stream;

@@ -193,7 +193,7 @@ impl World<'_> {
             match self.start(Some((point, passages))) {
                 Ok(mut server) => {
                     self.shared.address.send_replace(Some(server.address));
-                    let died = self.wait(&mut server).await;
+                    let died = self.wait(&mut server).await?;
                     self.shared.address.send_replace(None);
                     server.kill();
                     let Some(status) = died else { tally.count("a point in vain"); continue };
@@ -220,14 +220,15 @@ impl World<'_> {
     }
 
     /// Waits until the process is dead; `None` if it goes on living.
-    async fn wait(&self, server: &mut Server) -> Option<ExitStatus> {
+    async fn wait(&self, server: &mut Server) -> Result<Option<ExitStatus>, Broken> {
         for _ in 0..REACH_LOOKS {
             if let Some(status) = server.ended() {
-                return Some(status);
+                return Ok(Some(status));
             }
+            self.shared.sound()?;
             tokio::time::sleep(LOOK).await;
         }
-        None
+        Ok(None)
     }
 
     fn check_death(&self, status: ExitStatus) -> Result<(), Broken> {

@@ -30,6 +30,8 @@ pub(super) struct Play {
     pub(super) state: State,
     pub(super) journal: Vec<Recorded>,
     pub(super) moments: Vec<Moment>,
+    /// The session after each command.
+    pub(super) states: Vec<State>,
     frames: Vec<Slice>,
     shown: Assembly,
     ordinal: u64,
@@ -45,6 +47,7 @@ impl Play {
             state: State::unborn(session),
             journal: Vec::new(),
             moments: Vec::new(),
+            states: Vec::new(),
             frames: Vec::new(),
             shown: Assembly::default(),
             ordinal: 1,
@@ -77,6 +80,7 @@ impl Play {
             self.moments.push(Moment { cursor: Cursor { sequence, ordinal: 0 }, what });
             self.journal.push(Recorded { sequence, at: Timestamp(self.at), event });
         }
+        self.states.push(self.state.clone());
         if self.state.turn.as_ref().is_none_or(|turn| turn.inference.is_none()) {
             self.shown = Assembly::resuming(self.state.turn.as_ref().and_then(|turn| turn.continued.as_ref()));
         }

@@ -1,6 +1,6 @@
 //! Streams of played sessions: their order, their resuming, and that lists agree with them.
 
-use mainstay_session::Event;
+use mainstay_session::{Event, feed::Cursor};
 use mainstay_vocabulary::{
     ItemKind,
     inference::{Delta, Stop},
@@ -8,7 +8,7 @@ use mainstay_vocabulary::{
 use serde_json::{Value, json};
 
 use super::play::Play;
-use crate::agents::{Frame, Turns, View};
+use crate::agents::{Frame, Place, Turns, View};
 
 fn plain() -> Value {
     json!({ "environment": { "type": "none" }, "agent": { "model": "m" }, "input": "hi" })
@@ -132,6 +132,24 @@ fn a_view_from_an_idle_state_goes_on_as_one_from_the_start() {
     let fresh: Vec<_> = play.moments[seen..].iter().flat_map(|moment| view.project(moment, None)).collect();
     let all = play.live();
     assert_eq!(encode(&fresh), encode(&all[all.len() - fresh.len()..]));
+}
+
+#[test]
+fn a_view_that_joins_in_mid_turn_goes_on_as_one_from_the_start() {
+    let mut joined = 0;
+    for play in all() {
+        for state in play.states.iter().filter(|state| state.turn.is_some()) {
+            let start = state.turn.as_ref().unwrap().id;
+            let cursor = Cursor { sequence: state.sequence, ordinal: 0 };
+            let after = Place { session: play.session, cursor, part: u32::MAX };
+            let mut view = View::in_turn(state.clone());
+            let turn = play.moments.iter().filter(|moment| moment.cursor.sequence >= start);
+            let fresh: Vec<_> = turn.flat_map(|moment| view.project(moment, Some(after))).collect();
+            assert_eq!(encode(&fresh), encode(&play.replayed(Some(after))));
+            joined += 1;
+        }
+    }
+    assert!(joined > 10);
 }
 
 #[test]

@@ -168,6 +168,15 @@ fn a_replay_gives_the_same_bytes() {
 }
 
 #[test]
+fn numbers_do_not_depend_on_what_is_included() {
+    for (name, run, _) in runs() {
+        let [plain, full] = SHAPES.map(|shape| run.project(&run.live, shape, 0).0);
+        let numbers = |frames: &[Frame]| frames.iter().map(|frame| (frame.number, frame.event)).collect::<Vec<_>>();
+        assert_eq!(numbers(&plain), numbers(&full), "{name}");
+    }
+}
+
+#[test]
 fn a_stream_in_progress_is_a_prefix_of_the_whole() {
     for (name, run, _) in runs() {
         let (whole, _) = run.project(&run.live, SHAPES[0], 0);

@@ -126,6 +126,7 @@ fn refusals_name_the_parameter() {
             "missing_required_parameter",
         ),
         (json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }), "input[0].id", "item_not_found"),
+        (json!({ "input": [{ "type": "compaction_trigger" }] }), "input[0].type", "unsupported_parameter"),
         (json!({ "stream": "yes" }), "stream", "invalid_type"),
         (json!({ "background": true, "store": false }), "background", "invalid_value"),
         (

@@ -1,0 +1,124 @@
+//! Old journals are read for ever: a committed one with every shape of event must read, and write back the same.
+
+use std::sync::Arc;
+
+use mainstay_vocabulary::{SessionId, Shard, Timestamp};
+
+use super::*;
+use crate::State;
+
+const EVENTS: &str = include_str!("../../tests/golden/events-1.jsonl");
+const STATE: &str = include_str!("../../tests/golden/state-1.json");
+
+fn events() -> Vec<Event> {
+    EVENTS.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+}
+
+#[test]
+fn every_event_reads_and_writes_back_the_same() {
+    for (line, event) in EVENTS.lines().zip(events()) {
+        assert_eq!(serde_json::to_string(&event).unwrap(), line);
+    }
+}
+
+#[test]
+fn every_shape_of_event_is_in_the_golden_journal() {
+    let mut numbers: Vec<u16> = events().iter().map(Event::number).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert!(numbers.into_iter().eq(1..=22));
+    for shape in [
+        "\"restart\"",
+        "\"end\"",
+        "\"wait\"",
+        "\"yield\"",
+        "\"receipt_only\"",
+        "json_schema",
+        "\"interrupted\"",
+        "\"finished\"",
+        "\"failed\"",
+        "\"cancelled\"",
+        "\"returned\"",
+        "\"refused\"",
+        "\"incomplete\"",
+        "\"inference\"",
+        "\"call\"",
+        "\"steer\"",
+        "\"queue\"",
+        "\"interrupt\"",
+        "\"reject\"",
+        "\"opaque\"",
+        "\"image\"",
+        "\"o\":[[",
+        "\"resumed_at\"",
+        "\"continues\":true",
+        "\"reasoning_summary\"",
+    ] {
+        assert!(EVENTS.contains(shape), "{shape}");
+    }
+}
+
+#[test]
+fn the_golden_journal_folds_to_the_golden_snapshot() {
+    let session = SessionId::new(Shard(3), [5; 16]);
+    let mut state = State::unborn(session);
+    for (number, event) in (1..).zip(events()) {
+        state.apply(Timestamp(1_000 * number), Sequence(number), &event);
+    }
+    let snapshot: State = serde_json::from_str(STATE).unwrap();
+    assert_eq!(state, snapshot);
+    assert_eq!(serde_json::to_string(&snapshot).unwrap(), STATE.trim_end());
+}
+
+#[test]
+fn fields_that_a_later_version_added_do_not_hinder_reading() {
+    for line in EVENTS.lines().filter(|line| line.ends_with("}}")) {
+        let later = format!("{},\"later\":1}}}}", &line[..line.len() - 2]);
+        let parsed = serde_json::from_str::<Event>(&later);
+        assert!(parsed.is_ok() || line.contains("metadata_changed"), "{later}: {parsed:?}");
+    }
+}
+
+#[test]
+fn names_of_failures_stand_for_ever() {
+    let kinds = [
+        "connect",
+        "broken",
+        "timeout",
+        "rate_limited",
+        "upstream",
+        "authentication",
+        "invalid_request",
+        "context_length",
+        "not_found",
+        "protocol",
+    ];
+    let codes = [
+        "context_length_exceeded",
+        "rate_limit_exceeded",
+        "server_overloaded",
+        "connection_failed",
+        "server_error",
+        "authentication_error",
+        "invalid_request",
+        "resource_not_found",
+        "request_timeout",
+        "usage_limit_exceeded",
+        "internal_error",
+    ];
+    fn writes_back<T: Serialize + for<'de> Deserialize<'de>>(name: &str) {
+        let json = format!("\"{name}\"");
+        let read: T = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+    }
+    kinds.iter().for_each(|kind| writes_back::<mainstay_vocabulary::inference::FailureKind>(kind));
+    codes.iter().for_each(|code| writes_back::<ErrorCode>(code));
+}
+
+#[test]
+fn numbers_stand_for_ever() {
+    let withheld = Event::Withheld;
+    assert_eq!((withheld.number(), withheld.without_content()), (22, Event::Withheld));
+    let added = Event::ItemsAdded(vec![Arc::new(mainstay_vocabulary::Item::Other("x".into()))]);
+    assert_eq!((added.number(), added.without_content()), (15, Event::Withheld));
+}

@@ -1,0 +1,415 @@
+//! Clients: send commands with and without keys, lose patience, try again, follow, go away and come back.
+
+use std::{sync::Arc, time::Duration};
+
+use mainstay_runtime::{
+    Caller, Engine, Follow, From as Since,
+    task::{TaskKind, Tasks},
+};
+use mainstay_session::{
+    Command,
+    command::Create,
+    event::Kind,
+    feed::{Cursor, Moment},
+};
+use mainstay_vocabulary::{Principal, Sequence, SessionId, Tenant};
+
+use super::{
+    ask::{Ask, Reply},
+    compose::{self, Composed},
+    coverage::effect,
+    world::{Follower, Shared, World, short},
+};
+
+/// Of a hundred commands, those that carry an idempotency key.
+const KEYED: u64 = 40;
+/// How long a follower stays, milliseconds.
+const STAYS_MS: [u64; 5] = [1, 30, 500, 10_000, 120_000];
+
+/// The clients of one process.
+pub(super) struct Clients {
+    pub(super) world: Shared,
+    pub(super) engine: Arc<Engine>,
+    pub(super) tasks: Tasks,
+}
+
+impl Clients {
+    /// One step of some client.
+    pub(super) fn step(&self) {
+        let drawn = self.world.lock().random.below(100);
+        match drawn {
+            0..10 => self.create(),
+            10..13 => self.fork(),
+            13..17 => self.registry(),
+            17..27 => self.try_again(),
+            27..30 => self.impersonate(),
+            30..42 => self.follow(),
+            42..50 => self.come_back(),
+            50..52 => self.intrude(),
+            _ => self.command(),
+        }
+    }
+
+    /// Answers one call of each session that waits for its client. Whether there was any.
+    pub(super) fn finish_calls(&self) -> bool {
+        let numbers: Vec<_> = {
+            let mut world = self.world.lock();
+            let waiting = world.sessions.values().map(|shadow| &shadow.state);
+            let waiting: Vec<_> = waiting.filter(|state| !state.calls.is_empty()).cloned().collect();
+            waiting
+                .iter()
+                .map(|state| {
+                    let composed = compose::return_call(&mut world, state);
+                    note(&mut world, state.session, composed)
+                })
+                .collect()
+        };
+        numbers.iter().for_each(|number| self.send(*number));
+        !numbers.is_empty()
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        if self.tasks.spawn(TaskKind::Connection, task).is_err() {
+            self.world.lock().violate("there are too many connections");
+        }
+    }
+
+    /// Sends a command that is kept under its number.
+    fn send(&self, number: usize) {
+        let (ask, patience) = {
+            let mut world = self.world.lock();
+            let patience = patience(&mut world);
+            world.asks[number].attempts += 1;
+            (world.asks[number].clone(), patience)
+        };
+        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        let follows = ask.key.is_none() && self.world.lock().random.percent(15);
+        let tasks = self.tasks.clone();
+        self.spawn(async move {
+            let (caller, session, command) = (ask.caller.clone(), ask.session, ask.command.clone());
+            let idempotent = ask.idempotent();
+            if follows {
+                let sent = engine.submit_and_follow(&caller, session, command, idempotent);
+                let Some(answer) = wait(patience, sent).await else { return lost(&world, number) };
+                let answer = answer.map(|(accepted, follow)| {
+                    attend(&world, &tasks, (accepted.first, follow), session);
+                    accepted
+                });
+                world.lock().answer(number, Reply::from(answer));
+            } else {
+                let sent = engine.submit(&caller, session, command, idempotent);
+                let Some(answer) = wait(patience, sent).await else { return lost(&world, number) };
+                world.lock().answer(number, Reply::from(answer));
+            }
+        });
+    }
+
+    fn create(&self) {
+        let number = {
+            let mut world = self.world.lock();
+            if world.sessions.len() >= world.plan.sessions {
+                return;
+            }
+            let (composed, _) = compose::create(&mut world);
+            self.note_create(&mut world, composed)
+        };
+        self.send(number);
+    }
+
+    fn note_create(&self, world: &mut World, composed: Composed) -> usize {
+        let unplaced = self.engine.session_id(&World::caller(), None);
+        let number = note(world, unplaced, composed);
+        if let Some(idempotent) = world.asks[number].idempotent() {
+            world.asks[number].session = self.engine.session_id(&World::caller(), Some(&idempotent));
+        }
+        number
+    }
+
+    /// Forks some session at the end of its last turn.
+    fn fork(&self) {
+        let (number, parent, create) = {
+            let mut world = self.world.lock();
+            if world.sessions.len() >= world.plan.sessions {
+                return;
+            }
+            let Some(session) = pick(&mut world) else { return };
+            let shadow = &world.sessions[&session];
+            let Some(last) = shadow.state.last_turn.clone().filter(|_| !shadow.is_volatile) else { return };
+            let open = effect(&shadow.state);
+            world.coverage.note(open, "fork");
+            let (composed, create) = compose::create(&mut world);
+            let number = self.note_create(&mut world, Composed { kind: "fork", ..composed });
+            world.asks[number].attempts += 1;
+            (number, (session, last.ended), create)
+        };
+        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        self.spawn(async move {
+            let caller = World::caller();
+            let (session, create) = match engine.fork(&caller, parent.0, parent.1, create).await {
+                Ok(create) => (world.lock().asks[number].session, answered(create)),
+                Err(error) => return world.lock().answer(number, Reply::Refused(error.to_string())),
+            };
+            let idempotent = {
+                let mut world = world.lock();
+                world.asks[number].is_ready = true;
+                world.asks[number].command = Command::Create(Box::new(create.clone()));
+                world.asks[number].idempotent()
+            };
+            let answer = engine.submit(&caller, session, Command::Create(Box::new(create)), idempotent).await;
+            world.lock().answer(number, Reply::from(answer));
+        });
+    }
+
+    /// Opens the registry, or changes it.
+    fn registry(&self) {
+        let known = {
+            let world = self.world.lock();
+            world.sessions.iter().find(|(_, shadow)| shadow.state.kind == Kind::Registry).map(|(id, _)| *id)
+        };
+        if let Some(session) = known {
+            return self.command_to(session);
+        }
+        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        self.spawn(async move {
+            let opened = engine.registry(&World::caller()).await;
+            world.lock().note(format_args!("registry {}", opened.is_ok()));
+        });
+    }
+
+    fn command(&self) {
+        let session = pick(&mut self.world.lock());
+        if let Some(session) = session {
+            self.command_to(session);
+        }
+    }
+
+    fn command_to(&self, session: SessionId) {
+        let number = {
+            let mut world = self.world.lock();
+            let Some(composed) = compose::command(&mut world, session) else { return };
+            note(&mut world, session, composed)
+        };
+        self.send(number);
+    }
+
+    /// Sends a command with a key once more, maybe while the first attempt is still under way.
+    fn try_again(&self) {
+        let number = {
+            let mut world = self.world.lock();
+            let again = world.random.percent(10);
+            let known =
+                world.asks.iter().enumerate().filter(|(_, ask)| ask.key.is_some() && ask.is_ready && !ask.is_impostor);
+            let known: Vec<_> = known.filter(|(_, ask)| ask.is_unsure() || again).map(|(number, _)| number).collect();
+            if known.is_empty() {
+                return;
+            }
+            let number = *world.random.one_of(&known);
+            let kind = world.asks[number].kind;
+            world.coverage.note(kind, "retry with key");
+            world.note(format_args!("#{number} once more"));
+            number
+        };
+        self.send(number);
+    }
+
+    /// Sends another request under a key that is taken.
+    fn impersonate(&self) {
+        let number = {
+            let mut world = self.world.lock();
+            let taken = world.asks.iter().enumerate().filter(|(_, ask)| ask.holds_key());
+            let taken: Vec<_> = taken.filter(|(_, ask)| ask.kind != "fork").map(|(number, _)| number).collect();
+            if taken.is_empty() {
+                return;
+            }
+            let original = *world.random.one_of(&taken);
+            let (kind, key) = (world.asks[original].kind, world.asks[original].key.clone());
+            let session = world.asks[original].session;
+            world.coverage.note(kind, "other request under key");
+            let composed = match world.asks[original].command {
+                Command::Create(_) => compose::create(&mut world).0,
+                _ => match compose::command(&mut world, session) {
+                    Some(composed) if !composed.markers.is_empty() => composed,
+                    _ => return,
+                },
+            };
+            let number = note(&mut world, session, composed);
+            world.asks[number].key = key;
+            world.asks[number].is_impostor = true;
+            number
+        };
+        self.send(number);
+    }
+
+    /// Another tenant tries its luck.
+    fn intrude(&self) {
+        let number = {
+            let mut world = self.world.lock();
+            let Some(session) = pick(&mut world) else { return };
+            let Some(composed) = compose::command(&mut world, session) else { return };
+            let number = note(&mut world, session, Composed { kind: "intrude", ..composed });
+            world.asks[number].key = None;
+            world.asks[number].caller = Caller { tenant: Tenant("other".into()), principal: Principal("thief".into()) };
+            number
+        };
+        self.send(number);
+    }
+
+    fn follow(&self) {
+        let (number, since) = {
+            let mut world = self.world.lock();
+            let Some(session) = pick(&mut world) else { return };
+            let last = world.sessions[&session].state.sequence;
+            let place = Sequence(world.random.below(last.0 + 1));
+            let (since, begin) = match world.random.below(3) {
+                0 => (Since::Now, None),
+                1 => (Since::Start, Some(Cursor::default())),
+                _ => (Since::After(place), Some(Cursor { sequence: place, ordinal: 0 })),
+            };
+            world.note(format_args!("follow {} {since:?}", short(session)));
+            world.followers.push(Follower { session, begin, seen: Vec::new(), is_connected: true, returned: false });
+            (world.followers.len() - 1, since)
+        };
+        self.connect(number, since);
+    }
+
+    /// A follower that went away comes back with the cursor that it holds.
+    fn come_back(&self) {
+        let (number, since) = {
+            let mut world = self.world.lock();
+            let away = world.followers.iter().enumerate();
+            let away = away.filter(|(_, follower)| !follower.is_connected && !follower.seen.is_empty());
+            let away: Vec<_> = away.map(|(number, _)| number).collect();
+            if away.is_empty() {
+                return;
+            }
+            let number = *world.random.one_of(&away);
+            world.followers[number].is_connected = true;
+            world.followers[number].returned = true;
+            let held = world.followers[number].seen.last().map(|moment| moment.cursor).unwrap_or_default();
+            world.note(format_args!("follower {number} comes back after {held:?}"));
+            (number, Since::After(held.sequence))
+        };
+        self.connect(number, since);
+    }
+
+    fn connect(&self, number: usize, since: Since) {
+        let stays = stay(&mut self.world.lock());
+        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        self.spawn(async move {
+            let session = world.lock().followers[number].session;
+            if let Ok(follow) = engine.follow(&World::caller(), session, since).await {
+                watch(&world, (number, follow), stays).await;
+            }
+            world.lock().followers[number].is_connected = false;
+        });
+    }
+}
+
+/// Follows on from a command.
+fn attend(world: &Shared, tasks: &Tasks, (first, follow): (Sequence, Follow), session: SessionId) {
+    let (number, stays) = {
+        let mut world = world.lock();
+        let begin = Some(Cursor { sequence: Sequence(first.0 - 1), ordinal: u64::MAX });
+        world.followers.push(Follower { session, begin, seen: Vec::new(), is_connected: true, returned: false });
+        (world.followers.len() - 1, stay(&mut world))
+    };
+    let kept = world.clone();
+    let spawned = tasks.spawn(TaskKind::Connection, async move {
+        watch(&kept, (number, follow), stays).await;
+        kept.lock().followers[number].is_connected = false;
+    });
+    if spawned.is_err() {
+        world.lock().violate("there are too many connections");
+    }
+}
+
+/// Takes what is shown until the follower leaves.
+async fn watch(world: &Shared, (number, mut follow): (usize, Follow), stays: Duration) {
+    let all = async {
+        while let Some(Ok(moments)) = follow.next().await {
+            show(&mut world.lock(), number, moments);
+        }
+    };
+    let _ = tokio::time::timeout(stays, all).await;
+}
+
+fn show(world: &mut World, number: usize, moments: Vec<Moment>) {
+    let session = short(world.followers[number].session);
+    for moment in moments {
+        let follower = &mut world.followers[number];
+        let begin = follower.seen.first().map(|seen| seen.cursor).or(follower.begin);
+        let last = follower.seen.last().map(|seen| seen.cursor).or(follower.begin);
+        if last.is_none_or(|last| moment.cursor > last) {
+            follower.seen.push(moment);
+        } else if begin.is_some_and(|begin| moment.cursor < begin)
+            || follower.begin == begin && follower.seen.is_empty()
+        {
+            // From before it began: a return asks by event, and the wire leaves out what stood before the cursor.
+        } else if !follower.seen.iter().rev().any(|seen| *seen == moment) || !follower.returned {
+            world.violate(format_args!("{session}: follower {number} is shown {:?} out of order", moment.cursor));
+        }
+    }
+}
+
+fn stay(world: &mut World) -> Duration {
+    Duration::from_millis(*world.random.one_of(&STAYS_MS))
+}
+
+fn patience(world: &mut World) -> Option<Duration> {
+    let impatience = if world.is_faulty { world.plan.impatience } else { 0 };
+    world.random.percent(impatience).then(|| Duration::from_millis(world.random.below(60)))
+}
+
+/// A session that exists, also one that is gone.
+fn pick(world: &mut World) -> Option<SessionId> {
+    let agents = world.sessions.iter().filter(|(_, shadow)| shadow.state.kind != Kind::Registry);
+    let (gone, there): (Vec<_>, Vec<_>) = agents.partition(|(_, shadow)| shadow.state.deleted);
+    let choices = if there.is_empty() || !gone.is_empty() && world.random.percent(3) { gone } else { there };
+    let choices: Vec<_> = choices.into_iter().map(|(session, _)| *session).collect();
+    (!choices.is_empty()).then(|| *world.random.one_of(&choices))
+}
+
+/// Keeps a command under a number.
+fn note(world: &mut World, session: SessionId, composed: Composed) -> usize {
+    let Composed { kind, command, markers } = composed;
+    let key = world.random.percent(KEYED).then(|| format!("key-{}", world.next_number()));
+    let number = world.asks.len();
+    if let Some(shadow) = world.sessions.get(&session) {
+        world.coverage.note(effect(&shadow.state), kind);
+    }
+    world.note(format_args!("#{number} {kind} {} key {key:?} {markers:?}", short(session)));
+    let (caller, is_impostor, is_ready) = (World::caller(), false, kind != "fork");
+    world.asks.push(Ask {
+        kind,
+        session,
+        caller,
+        command,
+        markers,
+        key,
+        is_ready,
+        is_impostor,
+        attempts: 0,
+        answers: Vec::new(),
+    });
+    number
+}
+
+fn lost(world: &Shared, number: usize) {
+    world.lock().answer(number, Reply::Unsure("the client did not wait".to_owned()));
+}
+
+async fn wait<T>(patience: Option<Duration>, answer: impl Future<Output = T>) -> Option<T> {
+    match patience {
+        Some(patience) => tokio::time::timeout(patience, answer).await.ok(),
+        None => Some(answer.await),
+    }
+}
+
+/// A fork whose first input brings the results that the inherited context lacks.
+fn answered(mut create: Create) -> Create {
+    let calls = create.created.unanswered.clone();
+    if let Some(input) = &mut create.input {
+        compose::answer_all(input, &calls);
+    }
+    create
+}

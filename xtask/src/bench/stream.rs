@@ -1,0 +1,76 @@
+//! CPU of a streamed event: deltas with pauses between them, so that each is shown, and durable before that. Many
+//! streams at once share commits; their number is the case.
+
+use std::{sync::mpsc, thread};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Scale,
+    figure::{Figure, median},
+    server::{Server, session_body},
+};
+
+/// Stack of a client's thread: two thousand of them must fit.
+const STACK: usize = 128 << 10;
+
+/// So many streams of so many deltas, with so many milliseconds between two.
+struct Case {
+    streams: usize,
+    deltas: usize,
+    pause_ms: u32,
+}
+
+const fn case(streams: usize, deltas: usize, pause_ms: u32) -> Case {
+    Case { streams, deltas, pause_ms }
+}
+
+const QUICK: [Case; 4] = [case(1, 200, 2), case(16, 200, 5), case(64, 100, 10), case(500, 30, 50)];
+const FULL: [Case; 4] = [case(1, 500, 2), case(16, 500, 5), case(64, 500, 10), case(2_000, 100, 150)];
+
+pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
+    let cases = if scale.quick { QUICK } else { FULL };
+    let mut figures = Vec::new();
+    for case in &cases {
+        let folder = scale.folder("stream")?;
+        let text = "word ".repeat(case.deltas);
+        let server = Server::start(&folder, &format!("{{ text = \"{text}\", delay_ms = {} }}", case.pause_ms))?;
+        let mut took = Vec::new();
+        for _ in 0..scale.of(1, 3) {
+            let before = server.cpu_us()?;
+            let events = streams(&server, case.streams)?;
+            took.push((server.cpu_us()? - before) / events as f64);
+        }
+        let shown = format!("{} streams", case.streams);
+        let peers = "TensorZero 23, LiteLLM 1,050, both without a journal";
+        let figure = |figure, value| Figure::new(("stream", "agents"), shown.clone(), figure, value);
+        figures.push(figure("cpu_us_per_event", median(took)).target("<= 20").peers(peers));
+        let peak = figure("peak_mib", server.peak_mib()?);
+        figures.push(if case.streams >= 2_000 { peak.target("<= 500") } else { peak });
+        server.stop()?;
+    }
+    Ok(figures)
+}
+
+/// Begins sessions with an input, as many at once, and reads each one's events to the end of its turn. Says how many
+/// events that were.
+fn streams(server: &Server, count: usize) -> Result<u64> {
+    let (done, counted) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..count {
+            let done = done.clone();
+            let one = move || {
+                // Nobody listens any more only where another stream has failed.
+                let _ = done.send(stream(server));
+            };
+            thread::Builder::new().stack_size(STACK).spawn_scoped(scope, one).context("starting a client")?;
+        }
+        drop(done);
+        counted.iter().sum()
+    })
+}
+
+fn stream(server: &Server) -> Result<u64> {
+    let body = session_body(Some("Go on."), true);
+    server.client()?.stream("POST", "/v1/agents/sessions", Some(&body))?.until("agent.session.idle")
+}
