@@ -30,3 +30,24 @@ fn simulation_one() {
         }
     }
 }
+
+#[test]
+fn simulation_bugs() {
+    for bug in mainstay_runtime::fault::BUGS {
+        let mut found = None;
+        for seed in 0..300 {
+            let outcome = run(seed, Some(bug));
+            if !outcome.violations.is_empty() {
+                found = Some((seed, outcome.violations[0].clone()));
+                break;
+            }
+        }
+        println!("{bug:?}: {found:?}");
+    }
+}
+#[test]
+fn simulation_same() {
+    for seed in 0..20 {
+        assert_eq!(run(seed, None).digest(), run(seed, None).digest(), "{seed}");
+    }
+}

@@ -72,11 +72,20 @@ fn the_golden_journal_folds_to_the_golden_snapshot() {
 
 #[test]
 fn fields_that_a_later_version_added_do_not_hinder_reading() {
-    for line in EVENTS.lines().filter(|line| line.ends_with("}}")) {
-        let later = format!("{},\"later\":1}}}}", &line[..line.len() - 2]);
-        let parsed = serde_json::from_str::<Event>(&later);
-        assert!(parsed.is_ok() || line.contains("metadata_changed"), "{later}: {parsed:?}");
+    let mut tried = 0;
+    for line in EVENTS.lines() {
+        let mut later: serde_json::Value = serde_json::from_str(line).unwrap();
+        let fields = later.as_object_mut().and_then(|event| event.values_mut().next()?.as_object_mut());
+        let Some(fields) = fields.filter(|_| !line.contains("metadata_changed") && !line.contains("after_cancel"))
+        else {
+            continue;
+        };
+        fields.insert("later".to_owned(), 1.into());
+        tried += 1;
+        let read: Event = serde_json::from_value(later).unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), line);
     }
+    assert!(tried > 40);
 }
 
 #[test]

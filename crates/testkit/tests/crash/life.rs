@@ -148,13 +148,12 @@ pub(crate) fn burst(
 struct Pending<'a> {
     answer: Answer<'a, u64>,
     waker: Waker,
-    call: usize,
 }
 
 impl<'a> Pending<'a> {
     fn new(answer: Answer<'a, u64>, call: usize) -> Self {
         let waker = Answered { call, once: AtomicBool::new(false), waiting: thread::current() };
-        Self { answer, waker: Waker::from(Arc::new(waker)), call }
+        Self { answer, waker: Waker::from(Arc::new(waker)) }
     }
 
     fn poll(&mut self) -> Option<Outcome> {
@@ -182,7 +181,9 @@ pub(crate) fn record(history: &History) -> Trace {
     let root = recording.root().to_owned();
     let trace = recording.finish();
     let mut disk = crate::disk::Disk::empty();
-    trace.ops.iter().for_each(|op| drop(disk.apply(op)));
+    for op in &trace.ops {
+        disk.apply(op);
+    }
     assert_eq!(disk.killed().difference(&root, "-shm"), None, "not everything was recorded");
     trace
 }
