@@ -15,6 +15,7 @@ use mainstay_runtime::{
 use mainstay_seal::{Entropy, Keyring};
 use mainstay_store::sqlite;
 use mainstay_vocabulary::{Principal, Tenant};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -34,8 +35,18 @@ const GRACE_MS: u64 = 2_000;
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn run(config: Config) -> Result<()> {
     log();
+    allow_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?;
     runtime.block_on(serve(config))
+}
+
+/// Raises the soft limit on open files, commonly 1,024, to the hard one: each client connection is one.
+fn allow_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "the limit on open files could not be raised");
+    }
 }
 
 fn log() {

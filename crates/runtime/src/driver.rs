@@ -1,39 +1,33 @@
 //! One session's loop: take a command, decide, commit, name the next effect, perform it. Everything that happens to a
 //! session goes through here, one thing at a time.
 
+mod inference;
+
 use std::{sync::Arc, time::Duration};
 
 use mainstay_seal::{Hash, Sealer};
 use mainstay_session::{
     Command, Envelope, Event, Refusal, State,
     assembly::Assembly,
-    command::{Begin, Decision, RecordInference},
+    command::Decision,
     context::Context,
-    event::{ErrorCode, Receipt, TurnError},
-    feed::{Cursor, Moment, Shown, Slice, What},
+    event::Receipt,
+    feed::{Cursor, Moment},
     spec::Retention,
     turn::{self, Wanted},
 };
-use mainstay_store::{
-    Error as StoreError,
-    seam::{Idempotency, Slice as Frame},
-};
-use mainstay_vocabulary::{
-    Principal, Sequence, SessionId, Tenant,
-    inference::{Delta, Failure, Finished, Request},
-    item::ItemKind,
-};
+use mainstay_store::seam::Idempotency;
+use mainstay_vocabulary::{Principal, Sequence, SessionId, Tenant, inference::Finished};
 use tokio::sync::{mpsc, oneshot};
 
+use self::inference::{Running, next_steps};
 use crate::{
     commit::{Failed, Proposal, genesis},
     engine::{Accepted, Caller, Inner},
     error::Error,
     fault::{Bug, Point},
     meter,
-    perform::infer::{Call, Step},
     prompt::Prompt,
-    route::Deployment,
     task::Stage,
 };
 
@@ -89,16 +83,6 @@ pub(crate) struct Driver {
     shown: Assembly,
     running: Option<Running>,
     is_stale: bool,
-}
-
-/// The inference under way.
-struct Running {
-    intent: Sequence,
-    call: Call,
-    deployment: Deployment,
-    /// The index here of the item that goes on, once the provider has started it.
-    continued: Option<u32>,
-    may_continue: bool,
 }
 
 /// Drives a session until it rests.
@@ -419,214 +403,6 @@ impl Driver {
         }
     }
 
-    async fn ensure_prompt(&mut self) -> Result<(), Error> {
-        if self.context.is_none()
-            && let Some(tenant) = &self.tenant
-        {
-            let context = self.inner.journal.context(tenant, self.session, self.state.sequence).await?;
-            self.context = Some(context);
-        }
-        if let Some(context) = &self.context {
-            self.prompt.extend(&self.state, context);
-        }
-        Ok(())
-    }
-
-    /// Commits the intent of the wanted inference, then makes it.
-    async fn begin(&mut self) -> Result<(), Error> {
-        self.ensure_prompt().await?;
-        let spec = Arc::clone(&self.state.spec);
-        let failures = self.state.turn.as_ref().map_or(0, |turn| turn.failures);
-        let points = (Point::IntentDecided, Point::IntentCommitted);
-        let Some(deployment) = self.inner.deployments.pick(&spec.model, failures).cloned() else {
-            let message = format!("no deployment serves the model {:?}", spec.model);
-            self.own(Command::GiveUp(TurnError { code: ErrorCode::ResourceNotFound, message }), points).await;
-            return Ok(());
-        };
-        let route = deployment.route(spec.sampling.max_output_tokens);
-        let tenant = self.tenant.clone().unwrap_or_else(|| Tenant(Arc::from("")));
-        let prompt = self.inner.journal.keyring.digest(&tenant, "prompt", &[self.prompt.digest()]);
-        let prompt = data_encoding::HEXLOWER.encode(&prompt[..16]);
-        let epoch = self.inner.leases.current().epoch;
-        let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
-        if self.inner.faults.has(Bug::EffectBeforeIntent) {
-            let request = self.request(&deployment, Sequence(0));
-            drop(Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request));
-            tokio::task::yield_now().await;
-        }
-        self.own(begin, points).await;
-        let Some(turn) = &self.state.turn else { return Ok(()) };
-        let Some(open) = &turn.inference else { return Ok(()) };
-        let (intent, may_continue) = (open.intent, open.intended.continues.is_some());
-        self.shown = Assembly::resuming(turn.continued.as_ref());
-        let request = self.request(&deployment, intent);
-        let call = Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request);
-        self.running = Some(Running { intent, call, deployment, continued: None, may_continue });
-        Ok(())
-    }
-
-    fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
-        let spec = &self.state.spec;
-        let turn = self.state.turn.as_ref();
-        let open = turn.and_then(|turn| turn.inference.as_ref());
-        let limit = open.and_then(|open| open.intended.route.max_output_tokens);
-        let continued = turn.and_then(|turn| turn.continued.as_ref());
-        let mut sampling = spec.sampling.clone();
-        sampling.max_output_tokens = limit.or(sampling.max_output_tokens);
-        Request {
-            upstream_model: deployment.upstream_model.clone(),
-            deployment: deployment.name.clone(),
-            instructions: spec.instructions.clone(),
-            input: self.context.as_ref().map(Context::render).unwrap_or_default(),
-            prefix: continued.map(|continued| continued.text.to_string()),
-            tools: Arc::clone(&spec.tools),
-            tool_choice: spec.tool_choice.clone(),
-            parallel_tool_calls: spec.parallel_tool_calls,
-            sampling,
-            reasoning: spec.reasoning.clone(),
-            text: spec.text.clone(),
-            idempotency_key: format!("{}-{}", self.session, intent.0),
-        }
-    }
-
-    /// After a commit: an inference that the journal has closed is stopped.
-    pub(crate) fn follow_inference(&mut self) {
-        let open = self.state.turn.as_ref().and_then(|turn| turn.inference.as_ref()).map(|open| open.intent);
-        if open.is_none() {
-            self.shown = Assembly::default();
-        }
-        if self.running.as_ref().is_some_and(|running| Some(running.intent) != open) {
-            self.running = None;
-        }
-    }
-
-    async fn take_steps(&mut self, steps: &mut Vec<Step>) {
-        let mut shown = Vec::new();
-        let mut ended = None;
-        for step in steps.drain(..) {
-            match step {
-                Step::Delta(delta) => shown.extend(self.shown_as(delta)),
-                Step::Ended(result) => ended = Some(result),
-            }
-        }
-        let first = self.next_ordinal;
-        self.next_ordinal += shown.len() as u64;
-        match ended {
-            None if shown.is_empty() => {}
-            None => self.show(first, shown).await,
-            Some(result) => {
-                let moments = self.note(first, shown);
-                self.record(result, moments).await;
-            }
-        }
-    }
-
-    /// The delta as it is journaled; `None` where it restarts an item that goes on.
-    fn shown_as(&mut self, mut delta: Delta) -> Option<Shown> {
-        let running = self.running.as_mut()?;
-        let mut intent = running.intent;
-        let continued = self.state.turn.as_ref().and_then(|turn| turn.continued.as_ref());
-        if let (true, Some(continued)) = (running.may_continue, continued) {
-            match &mut delta {
-                Delta::Started { index, kind: ItemKind::Message } if running.continued.is_none() => {
-                    running.continued = Some(*index);
-                    return None;
-                }
-                Delta::Text { index, .. } | Delta::Done { index, .. } if running.continued == Some(*index) => {
-                    intent = continued.id.sequence;
-                    *index = continued.id.ordinal;
-                }
-                _ => {}
-            }
-        }
-        Some(Shown { intent, delta })
-    }
-
-    /// Adds deltas to what was shown; they stand after the last event.
-    fn note(&mut self, first: u64, shown: Vec<Shown>) -> Vec<Moment> {
-        let after = self.state.sequence;
-        let mut moments = Vec::with_capacity(shown.len());
-        for (ordinal, shown) in (first..).zip(shown) {
-            self.shown.push(self.session, after, ordinal, &shown);
-            moments.push(Moment { cursor: Cursor { sequence: after, ordinal }, what: What::Shown(shown) });
-        }
-        moments
-    }
-
-    /// Commits deltas as a frame, then shows them.
-    async fn show(&mut self, first: u64, shown: Vec<Shown>) {
-        let last = first + shown.len() as u64 - 1;
-        let slice = Slice { after: self.state.sequence, first, shown };
-        let faults = &self.inner.faults;
-        let is_at_rest =
-            self.state.spec.retention == Retention::Keep && !faults.has(Bug::FrameNotWritten);
-        if faults.has(Bug::FrameShownBeforeCommit) {
-            let moments = self.note(first, slice.shown.clone());
-            self.inner.hub.publish(self.session, moments);
-        }
-        let faults = &self.inner.faults;
-        faults.pass(Point::FrameReady);
-        if is_at_rest && !self.write_frame(&slice, last).await {
-            return;
-        }
-        let faults = &self.inner.faults;
-        faults.pass(Point::FrameCommitted);
-        if !faults.has(Bug::FrameShownBeforeCommit) {
-            let moments = self.note(first, slice.shown);
-            self.inner.hub.publish(self.session, moments);
-        }
-    }
-
-    /// Whether the slice is durable now. If not, the session is loaded anew.
-    async fn write_frame(&mut self, slice: &Slice, last: u64) -> bool {
-        let Some(sealer) = &self.sealer else { return false };
-        let Ok(bytes) = self.inner.journal.seal_slice(sealer, slice) else { return false };
-        let frame = Frame { session: self.session, first: slice.first, last, bytes };
-        let mut wait = RETRY;
-        loop {
-            let lease = self.inner.leases.current();
-            let error = match self.inner.journal.store.append_frames(lease, frame.clone()).await {
-                Ok(()) => return true,
-                Err(error) => error,
-            };
-            match error {
-                StoreError::Fenced if self.inner.leases.current() != lease => {}
-                StoreError::Unknown(_) if self.inner.leases.renew(lease.epoch).await.is_ok() => {
-                    let held = self.inner.journal.store.frames(self.session).await.unwrap_or_default();
-                    if held.iter().any(|held| held.first == frame.first) {
-                        return true;
-                    }
-                }
-                StoreError::Full | StoreError::Unavailable(_) | StoreError::Unknown(_) if self.inner.is_running() => {
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(MAX_RETRY);
-                }
-                error => {
-                    if error == StoreError::Fenced {
-                        self.inner.lose();
-                    }
-                    tracing::warn!(session = %self.session, %error, "a frame was not written");
-                    self.running = None;
-                    self.is_stale = true;
-                    return false;
-                }
-            }
-        }
-    }
-
-    async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {
-        let Some(running) = &self.running else { return };
-        let intent = running.intent;
-        let receipt = self.estimate(result.as_ref().ok());
-        let command = Command::RecordInference(Box::new(RecordInference { intent, result, receipt }));
-        if let Ok(decision) = self.decide(command) {
-            self.commit_shown(decision, shown, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
-        } else {
-            self.running = None;
-            self.is_stale = true;
-        }
-    }
-
     /// Answers everything that waits and leaves.
     fn refuse_all(&self, inbox: &mut mpsc::Receiver<Message>, error: &Error) {
         loop {
@@ -641,14 +417,6 @@ impl Driver {
                 return;
             }
         }
-    }
-}
-
-/// Waits for the next steps of the inference under way; for ever if there is none.
-async fn next_steps(running: &mut Option<Running>, steps: &mut Vec<Step>) {
-    match running {
-        Some(running) => running.call.next(steps).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -1,25 +1,4 @@
 //! The envelope of an event, format 1, byte by byte. It must be readable for ever: change nothing, add a format.
-//!
-//! ```text
-//! 1        format, 0x01                                          ┐
-//! varint   sequence                                              │
-//! varint   kind, at most 16 bits                                 │
-//! 1        version of the event's own format                     │ header bytes
-//! varint   at, milliseconds since the Unix epoch                 │
-//! varint   labels, at most 32 bits                               │
-//! varint n, n bytes   tenant, UTF-8                              │
-//! varint n, n bytes   principal, UTF-8                           │
-//! 8        key id                                                ┘
-//! 32       hash of the envelope before; the journal's caller chooses what the first one names
-//! 12       nonce
-//! n        ciphertext, as long as the plaintext
-//! 16       tag
-//! ```
-//!
-//! A varint is LEB128 in its one shortest form. The cipher is AES-256-GCM; what it authenticates beside the
-//! ciphertext is the session's 18 bytes followed by everything before the nonce. The hash of an envelope is SHA-256
-//! of previous hash, header bytes, nonce, ciphertext and tag. Numbers in headers are few bytes: an ordinary event
-//! costs about 100 bytes beside its plaintext.
 
 use mainstay_vocabulary::{Principal, Sequence, SessionId, Tenant, Timestamp};
 use ring::digest::{Context, SHA256};
@@ -33,6 +12,27 @@ use crate::{
 mod varint;
 
 /// The first byte of an event's envelope.
+///
+/// ```text
+/// 1        format, 0x01                                          ┐
+/// varint   sequence                                              │
+/// varint   kind, at most 16 bits                                 │
+/// 1        version of the event's own format                     │ header bytes
+/// varint   at, milliseconds since the Unix epoch                 │
+/// varint   labels, at most 32 bits                               │
+/// varint n, n bytes   tenant, UTF-8                              │
+/// varint n, n bytes   principal, UTF-8                           │
+/// 8        key id                                                ┘
+/// 32       hash of the envelope before; the journal's caller chooses what the first one names
+/// 12       nonce
+/// n        ciphertext, as long as the plaintext
+/// 16       tag
+/// ```
+///
+/// A varint is LEB128 in its one shortest form. The cipher is AES-256-GCM; what it authenticates beside the
+/// ciphertext is the session's 18 bytes followed by everything before the nonce. The hash of an envelope is SHA-256
+/// of previous hash, header bytes, nonce, ciphertext and tag. Numbers in headers are few bytes: an ordinary event
+/// costs about 100 bytes beside its plaintext.
 const FORMAT: u8 = 0x01;
 /// Bytes of a header that stay on the stack while sealing: room for names of 200 bytes each. Longer ones allocate.
 const USUAL: usize = 512;

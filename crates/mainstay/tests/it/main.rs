@@ -7,6 +7,7 @@ mod hostile;
 mod http;
 #[cfg(feature = "faults")]
 mod kill;
+mod openapi;
 mod process;
 mod random;
 mod server;

@@ -1,12 +1,5 @@
 //! One line of the file of data keys. All lines have one width and say, in hexadecimal, whose key it is only as a
 //! keyed digest, so that a tombstone does not name the subject it remembers.
-//!
-//! ```text
-//! k LOOKUP(32 bytes) ID(8) BODY(60)    a key; body = nonce, wrapped key, tag; the rest of the line is authenticated
-//! x LOOKUP(32 bytes) ID(8) BODY(60)    a tombstone; body = HMAC of lookup and id, then 28 zero bytes
-//! ```
-//!
-//! The fields stand without spaces between them, and a line feed ends the line.
 
 use mainstay_vocabulary::Tenant;
 use ring::aead::LessSafeKey;
@@ -25,6 +18,13 @@ const BODY: usize = NONCE + 32 + TAG;
 /// Characters before the body: state, lookup, key id.
 const FRONT: usize = 1 + 2 * (32 + 8);
 /// Characters of a line with its line feed.
+///
+/// ```text
+/// k LOOKUP(32 bytes) ID(8) BODY(60)    a key; body = nonce, wrapped key, tag; the rest of the line is authenticated
+/// x LOOKUP(32 bytes) ID(8) BODY(60)    a tombstone; body = HMAC of lookup and id, then 28 zero bytes
+/// ```
+///
+/// The fields stand without spaces between them, and a line feed ends the line.
 pub(super) const WIDTH: usize = FRONT + 2 * BODY + 1;
 
 /// What is derived from the master key to read and write lines.

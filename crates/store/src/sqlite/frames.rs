@@ -1,10 +1,4 @@
 //! Where the slices that are still held lie: a log-structured table with its directory in memory.
-//!
-//! A slice is one row at the right edge of `frame`, which has no index: with one, each slice would rewrite a leaf of it
-//! (4 KiB for some 150 bytes of deltas), and one record for all slices of a commit would stay as long as its slowest
-//! stream. Dropping moves a floor in the session's head row, which that commit writes anyway; dead rows are
-//! deleted in ranges from the left, and the few living ones among them move to the right edge. The directory holds
-//! only sessions with live slices and is read back when the database is opened.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -22,6 +16,12 @@ struct Place {
 }
 
 /// The directory of `frame`.
+///
+/// A slice is one row at the right edge of `frame`, which has no index: with one, each slice would rewrite a leaf of it
+/// (4 KiB for some 150 bytes of deltas), and one record for all slices of a commit would stay as long as its slowest
+/// stream. Dropping moves a floor in the session's head row, which that commit writes anyway; dead rows are
+/// deleted in ranges from the left, and the few living ones among them move to the right edge. The directory holds
+/// only sessions with live slices and is read back when the database is opened.
 #[derive(Default)]
 pub(super) struct Frames {
     held: HashMap<i64, VecDeque<Place>>,

@@ -1,11 +1,5 @@
 //! The lane: the one place that writes to the database. It applies the requests that gathered as one transaction,
 //! decides when the log is checkpointed, and after a failure refuses to write until the shard is taken anew.
-//!
-//! After a failed fsync the kernel may count pages as clean that never reached the disk, and calling fsync again
-//! succeeds without writing them. So the lane trusts nothing that was open: it closes every connection without a
-//! checkpoint, and on the next `acquire` SQLite reads the log anew and a full checkpoint writes every page of it to the
-//! database file and syncs that, before the new epoch (which overwrites the log from its start) makes the outcome
-//! final. If that fails too, the lane stays closed.
 
 use std::{
     collections::HashMap,
@@ -53,6 +47,12 @@ struct Open {
 }
 
 /// The writer's state; lives on its thread.
+///
+/// After a failed fsync the kernel may count pages as clean that never reached the disk, and calling fsync again
+/// succeeds without writing them. So the lane trusts nothing that was open: it closes every connection without a
+/// checkpoint, and on the next `acquire` SQLite reads the log anew and a full checkpoint writes every page of it to the
+/// database file and syncs that, before the new epoch (which overwrites the log from its start) makes the outcome
+/// final. If that fails too, the lane stays closed.
 pub(super) struct Lane {
     folder: Folder,
     blobs: Blobs,

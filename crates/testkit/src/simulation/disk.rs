@@ -94,7 +94,7 @@ impl Store for Disk {
             self.linger().await;
             {
                 let mut world = self.world.lock();
-                if world.outage() == Some(Outage::Away) {
+                if world.draws_refusal() {
                     return Err(away());
                 }
                 if self.process < world.owner {

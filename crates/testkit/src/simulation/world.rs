@@ -26,6 +26,8 @@ use crate::store::{Memory, random::Random};
 
 /// When simulated time begins.
 const BEGINNING: Timestamp = Timestamp(1_790_000_000_000);
+/// Of a hundred attempts to take the shard, those that fail where the store is away at times.
+const REFUSED: u64 = 25;
 /// Calls that were once open and are remembered for late and doubled results.
 const OLD_CALLS: usize = 32;
 
@@ -85,6 +87,8 @@ pub(super) struct Asked {
 pub(super) struct Shadow {
     pub(super) state: State,
     pub(super) is_volatile: bool,
+    /// The process that wrote to it last.
+    writer: u32,
     /// Calls that are not open any more.
     pub(super) old_calls: VecDeque<CallId>,
     /// Items that a client can name.
@@ -209,6 +213,12 @@ impl World {
         self.outage.filter(|(_, until)| self.is_faulty && *until > self.now()).map(|(outage, _)| outage)
     }
 
+    /// Whether the shard cannot be taken just now.
+    pub(super) fn draws_refusal(&mut self) -> bool {
+        let by_chance = if self.is_faulty && self.plan.outage > 0 { REFUSED } else { 0 };
+        self.outage() == Some(Outage::Away) || self.disk.percent(by_chance)
+    }
+
     /// What befalls a write of a process.
     pub(super) fn draw_fault(&mut self, process: u32, session: SessionId) -> Fault {
         if !self.is_faulty || process != self.owner {
@@ -261,6 +271,7 @@ impl World {
     pub(super) fn applied(&mut self, process: u32, batch: &Batch) {
         let reader = Arc::clone(&self.reader);
         let mut names = String::new();
+        self.check_recovery(process, batch);
         for bytes in &batch.events {
             match reader.event(batch.session, bytes) {
                 Ok(entered) => {
@@ -275,10 +286,23 @@ impl World {
         self.note(format_args!("p{process} {} {} {names} {hash:08x}", short(batch.session), batch.expected.0));
     }
 
+    /// Nothing happens to a session whose inference an earlier process began before its recovery.
+    fn check_recovery(&mut self, process: u32, batch: &Batch) {
+        let Some(shadow) = self.sessions.get_mut(&batch.session) else { return };
+        let is_open = shadow.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
+        let is_inherited = is_open && shadow.writer != process;
+        shadow.writer = process;
+        let first = batch.events.first().and_then(|bytes| self.reader.event(batch.session, bytes).ok());
+        if is_inherited && !first.is_some_and(|entered| matches!(&*entered.recorded.event, Event::Recovered { .. })) {
+            self.violate(format_args!("{}: process {process} does not recover it first", short(batch.session)));
+        }
+    }
+
     fn fold(&mut self, process: u32, session: SessionId, at: Timestamp, sequence: Sequence, event: &Event) {
         let shadow = self.sessions.entry(session).or_insert_with(|| Shadow {
             state: State::unborn(session),
             is_volatile: false,
+            writer: process,
             old_calls: VecDeque::new(),
             items: Vec::new(),
             turns: Vec::new(),

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// One in so many states is also written to, closed and opened again.
-const WRITTEN_TO: usize = 8;
+const WRITTEN_TO: usize = 16;
 
 /// Opens what crashes leave of one history.
 pub(crate) struct Checker<'a> {

@@ -1,5 +1,5 @@
 //! Every state that a crash can leave of a recorded life opens with all that was answered, and with nothing by halves.
-//! `MAINSTAY_CRASH_STATES` says how many states the four parts ask for together.
+//! `MAINSTAY_CRASH_STATES` says how many states the four parts open together.
 
 use mainstay_interposer::{Op, Recording, Trace};
 
@@ -15,8 +15,8 @@ use crate::{
 const SEED: u64 = 1;
 /// Steps of that life: enough for the log to be begun anew several times.
 const STEPS: usize = 110;
-/// States that the four parts ask for together where nobody says otherwise.
-const STATES: usize = 30_000;
+/// States, told apart by content, that the four parts open together where nobody says otherwise.
+const STATES: usize = 20_000;
 /// Tests that share the work, so that they run at once.
 const PARTS: usize = 4;
 
@@ -46,7 +46,8 @@ fn part(number: usize) {
     let trace = record(&history);
     assert!(beginnings(&trace, "mainstay.db-wal") >= 3, "the log was never begun anew");
     let mut checker = Checker::new(&history, Tally::default());
-    let some = wanted(STATES) / trace.ops.len() - 1;
+    // About half of what is asked for was there before: neighbours share what they may leave.
+    let some = (wanted(STATES) * 2).div_ceil(trace.ops.len());
     let begin = (Disk::empty(), Progress::default());
     walk(begin, &trace.ops, |at, disk, progress| {
         // Neighbours go to one part, so that states which they share are opened once.
@@ -58,8 +59,7 @@ fn part(number: usize) {
     });
     let what = format!("part {number} of {PARTS}, {} calls, {} changes", history.length(), trace.ops.len());
     checker.tally.report(&what, ticks);
-    let least = wanted(STATES) / PARTS * 2 / 3;
-    assert!(checker.tally.distinct.len() >= least, "only {} states", checker.tally.distinct.len());
+    assert!(checker.tally.distinct.len() >= wanted(STATES) / PARTS, "only {} states", checker.tally.distinct.len());
 }
 
 #[test]
