@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mainstay_session::Refusal;
+use mainstay_wire::fields::Invalid;
 use serde_json::json;
 
 /// Seconds after which a refused client may try again.
@@ -162,6 +163,13 @@ impl From<Refusal> for Error {
             Refusal::Invalid(message) => Self::invalid(message),
             Refusal::Stale => Self::unavailable("The session changed meanwhile; try again."),
         }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(invalid: Invalid) -> Self {
+        let error = Self::invalid(invalid.message).with_code(invalid.code);
+        if invalid.param.is_empty() { error } else { error.with_param(invalid.param) }
     }
 }
 

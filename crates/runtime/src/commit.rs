@@ -140,6 +140,7 @@ impl Driver {
                 StoreError::Conflict { .. } => return Err(Failed::Moved),
                 StoreError::Duplicate(remembered) => return Err(Failed::Duplicate(remembered)),
                 StoreError::Fenced if self.inner.leases.current() != lease => {}
+                StoreError::Fenced if faults.has(Bug::LeaseKept) => drop(self.inner.leases.renew(lease.epoch).await?),
                 StoreError::Fenced => {
                     self.inner.lose();
                     return Err(Failed::Error(error.into()));

@@ -65,7 +65,7 @@ pub enum Bug {
     UnknownRetried,
     /// Takes an unknown commit for done.
     UnknownTakenForDone,
-    /// Goes on under an old lease.
+    /// Takes the shard back from a successor instead of stopping.
     LeaseKept,
     /// Starts ordinals anew after a restart.
     OrdinalsReused,

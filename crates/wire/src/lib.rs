@@ -4,5 +4,6 @@
 
 pub mod agents;
 pub mod conversations;
+pub mod fields;
 pub mod openapi;
 pub mod responses;

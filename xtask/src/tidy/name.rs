@@ -16,6 +16,8 @@ const EMPTY: &[&str] =
 const EMPTY_AT_END: &[&str] = &["service", "services", "data", "info", "new"];
 /// What a name is given by.
 const DECLARES: &[&str] = &["mod", "struct", "enum", "trait", "type", "union"];
+/// Associated types that a foreign trait names so: HTTP bodies'.
+const FOREIGN: &[&str] = &["Data"];
 
 /// Checks the names of files, modules and types.
 pub(crate) fn check(tree: &Tree, _: &Metadata) -> Result<Vec<Finding>> {
@@ -29,7 +31,7 @@ pub(crate) fn check(tree: &Tree, _: &Metadata) -> Result<Vec<Finding>> {
         let code = Source::new(text).code;
         let mut declares = false;
         for (at, word) in words(&code) {
-            if let (true, Some(empty)) = (declares, empty_word(word)) {
+            if let (true, Some(empty)) = (declares && !FOREIGN.contains(&word), empty_word(word)) {
                 let what = format!("`{word}`: `{empty}` says nothing");
                 findings.push(Finding::new(path, line_of(&code, at), what));
             }

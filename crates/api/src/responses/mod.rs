@@ -14,7 +14,6 @@ use axum::{
     extract::Request,
     routing::{get, post},
 };
-use mainstay_wire::responses::Invalid;
 
 use crate::{auth::Authenticated, error::Error, state::AppState};
 
@@ -32,11 +31,4 @@ pub(crate) fn routes() -> Router<AppState> {
 async fn unserved(_: Authenticated, request: Request) -> Error {
     let message = format!("{} is not served by this server.", request.uri().path());
     Error::not_found(message).with_code("unsupported_operation")
-}
-
-impl From<Invalid> for Error {
-    fn from(invalid: Invalid) -> Self {
-        let error = Self::invalid(invalid.message).with_code(invalid.code);
-        if invalid.param.is_empty() { error } else { error.with_param(invalid.param) }
-    }
 }

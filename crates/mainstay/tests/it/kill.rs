@@ -3,6 +3,7 @@
 //! check. `MAINSTAY_KILLS` says how many kills all tests together make.
 
 mod agents;
+mod booking;
 mod client;
 mod responses;
 mod stream;
@@ -25,6 +26,11 @@ const POINTS_EACH: usize = 2;
 const PATIENCE: usize = 3_000;
 /// The same where a planted bug may make it hang.
 const SHORT_PATIENCE: usize = 250;
+
+/// What every test must have met, or its clients do not do what they are for.
+const CHECKED: [&str; 9] = [
+    "sessions", "inputs", "tool results", "responses", "forks", "cancelled", "deleted", "broken streams", "cursors",
+];
 
 #[test]
 fn what_was_said_stays_true_1() {
@@ -61,6 +67,9 @@ fn survive(seed: u64) {
         assert!(findings.is_empty(), "seed {seed:#x}\n{tally}\n{}", findings.join("\n"));
     }
     println!("{tally}");
+    for what in CHECKED {
+        assert!(tally.checked(what) > 0, "seed {seed:#x}: no {what} were checked\n{tally}");
+    }
     let planned = kills.iter().filter(|kill| matches!(kill, Kill::At(_))).count();
     for point in POINTS.into_iter().take(planned) {
         assert!(tally.kills_at(point) > 0, "seed {seed:#x}: never killed at {point:?}\n{tally}");

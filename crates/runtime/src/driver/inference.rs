@@ -67,9 +67,11 @@ impl Driver {
         let prompt = data_encoding::HEXLOWER.encode(&prompt[..16]);
         let epoch = self.inner.leases.current().epoch;
         let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
-        if self.inner.faults.has(Bug::EffectBeforeIntent) {
-            let request = self.request(&deployment, Sequence(0));
-            drop(Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request));
+        let early = self.inner.faults.has(Bug::EffectBeforeIntent).then(|| {
+            let request = self.request(&deployment, self.state.sequence.next());
+            Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request)
+        });
+        if early.is_some() {
             tokio::task::yield_now().await;
         }
         self.own(begin, points).await;
@@ -77,8 +79,10 @@ impl Driver {
         let Some(open) = &turn.inference else { return Ok(()) };
         let (intent, may_continue) = (open.intent, open.intended.continues.is_some());
         self.shown = Assembly::resuming(turn.continued.as_ref());
-        let request = self.request(&deployment, intent);
-        let call = Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request);
+        let call = early.unwrap_or_else(|| {
+            let request = self.request(&deployment, intent);
+            Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request)
+        });
         self.running = Some(Running { intent, call, deployment, continued: None, may_continue });
         Ok(())
     }

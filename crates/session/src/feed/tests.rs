@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     assembly::{Assembly, Continued, text_of},
     event::{InferenceEnded, InferenceOutcome, Intended, Receipt, Route},
-    turn::tests::{script::assert_same, walk::Dice},
+    turn::tests::{script::check::assert_same, walk::Dice},
 };
 
 const TEXTS: [&str; 6] = ["a", "né", "日本語", "🦀", " ", "a longer piece of text"];

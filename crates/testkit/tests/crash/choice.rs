@@ -58,7 +58,8 @@ pub(crate) type Crash = (String, Remains);
 pub(crate) fn crashes(disk: &Disk, some: usize, seed: u64) -> impl Iterator<Item = Crash> {
     let count = disk.unsynced();
     let killed = std::iter::once_with(|| ("killed".to_owned(), disk.killed()));
-    let lost = std::iter::once_with(move || ("all unsynced lost".to_owned(), disk.lost_power(&vec![Fate::Dropped; count])));
+    let lost =
+        std::iter::once_with(move || ("all unsynced lost".to_owned(), disk.lost_power(&vec![Fate::Dropped; count])));
     let some = if count == 0 { 0 } else { some };
     let between = (0..some).map(move |number| {
         let fates = fates(count, &mut Random::new(seed.wrapping_mul(1_000_003).wrapping_add(number as u64)));

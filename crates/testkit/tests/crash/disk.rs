@@ -73,8 +73,7 @@ impl Disk {
 
     /// This disk, as another recording calls its files. What has no name any more gets a number that is free.
     pub(crate) fn renumbered(&self, names: &BTreeMap<PathBuf, FileId>) -> Self {
-        let mut numbers: BTreeMap<FileId, FileId> =
-            self.seen.iter().map(|(path, old)| (*old, names[path])).collect();
+        let mut numbers: BTreeMap<FileId, FileId> = self.seen.iter().map(|(path, old)| (*old, names[path])).collect();
         let all = self.files.keys().chain(&self.folders).chain(self.durable.values());
         for old in all {
             numbers.entry(*old).or_insert(FileId(u32::MAX - old.0));

@@ -13,7 +13,7 @@ use mainstay_vocabulary::{AgentId, Object, TurnId};
 use serde_json::{Value, json};
 
 use super::{config, input};
-use crate::responses::fields::{Fields, Invalid, metadata};
+use crate::fields::{Fields, Invalid, metadata};
 
 /// Most events in one request; what a session takes at once.
 const MAX_EVENTS: usize = 64;

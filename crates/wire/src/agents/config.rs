@@ -11,7 +11,7 @@ use mainstay_vocabulary::{
 use serde_json::{Value, json};
 
 use super::tool;
-use crate::responses::fields::{Fields, Invalid};
+use crate::fields::{Fields, Invalid};
 
 /// Longest name of a model, bytes.
 const MAX_MODEL: usize = 256;

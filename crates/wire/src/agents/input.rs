@@ -6,7 +6,7 @@ use mainstay_session::event::{Delivery, Input, TurnOptions};
 use mainstay_vocabulary::{CallId, Content, Item, Role, item::ToolOutput};
 use serde_json::Value;
 
-use crate::responses::fields::{Fields, Invalid};
+use crate::fields::{Fields, Invalid};
 
 /// Most messages in one input, and most parts in one message or result.
 const MAX_PARTS: usize = 1_024;

@@ -6,7 +6,7 @@ use mainstay_session::Spec;
 use mainstay_vocabulary::{Object, tool::FunctionTool};
 use serde_json::{Value, json};
 
-use crate::responses::fields::{Fields, Invalid};
+use crate::fields::{Fields, Invalid};
 
 /// Most tools of an agent.
 const MAX_TOOLS: usize = 1_024;

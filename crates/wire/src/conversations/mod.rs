@@ -10,9 +10,9 @@ use mainstay_session::{
 use mainstay_vocabulary::{Object, SessionId};
 use serde_json::{Value, json};
 
-use crate::responses::{
+use crate::{
     fields::{Fields, Invalid, metadata},
-    input::{self, Element},
+    responses::input::{self, Element},
 };
 
 /// Most items that may be added at once.

@@ -15,11 +15,11 @@ use mainstay_vocabulary::{
 use serde_json::{Value, json};
 
 use super::{
-    fields::{Fields, Invalid, metadata},
     input::{self, Element},
     item::Shape,
     tool,
 };
+use crate::fields::{Fields, Invalid, metadata};
 
 /// Parameters that are refused where they are given: they would change what is answered.
 const UNSERVED: [&str; 11] = [

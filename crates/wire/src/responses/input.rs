@@ -6,10 +6,8 @@ use mainstay_vocabulary::{
 };
 use serde_json::Value;
 
-use super::{
-    fields::{Fields, Invalid},
-    item::read_opaque,
-};
+use super::item::read_opaque;
+use crate::fields::{Fields, Invalid};
 
 /// Most items in one input: what a session takes at once.
 pub const MAX_ITEMS: usize = mainstay_session::turn::MAX_ITEMS;

@@ -2,7 +2,6 @@
 //! `command` reads a request, `project` folds the range into events and the object. Start with `project::View`.
 
 pub mod command;
-pub mod fields;
 pub mod input;
 pub mod item;
 pub mod object;
@@ -15,7 +14,6 @@ mod tests;
 pub mod tool;
 
 pub use command::CreateResponse;
-pub use fields::Invalid;
 pub use object::Head;
 pub use project::{Frame, View};
 

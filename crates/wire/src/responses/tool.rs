@@ -9,7 +9,7 @@ use mainstay_vocabulary::{
 };
 use serde_json::{Value, json};
 
-use super::fields::{Fields, Invalid};
+use crate::fields::{Fields, Invalid};
 
 /// Most declared tools: each is sent with every inference.
 pub const MAX_TOOLS: usize = 512;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use super::{
     client::{Broken, PAUSE, Shared, text},
     stream::{Seen, compare, connect, next, read},
-    world::{ANSWER, ASIDE, BREAKING, BYE},
+    world::{ANSWER, ASIDE, BREAKING, BYE, Tally},
 };
 use crate::{
     http::{Request, data, field},
@@ -280,15 +280,31 @@ impl End {
 
 impl Session {
     /// All that must be true of it in the end.
-    pub(super) async fn check(&self, shared: &Shared, random: &mut Random) -> Result<(), Broken> {
+    pub(super) async fn check(
+        &self,
+        shared: &Shared,
+        random: &mut Random,
+        tally: &mut Tally,
+    ) -> Result<(), Broken> {
         let last = self.seen.events.last().cloned().unwrap_or_default();
         let is_last = |event: &str| event == last;
         let whole = read(shared, &after(&self.id, &beginning(&self.id), false), is_last).await?;
         compare(shared, &self.id, &self.seen.events, &whole)?;
-        for cursor in self.seen.cursors(random) {
+        let cursors = self.seen.cursors(random);
+        for &cursor in &cursors {
             let id = field(&whole[cursor - 1], "id").unwrap_or_default();
             let rest = read(shared, &after(&self.id, id, random.once_in(2)), is_last).await?;
             compare(shared, &format!("{} after {id}", self.id), &whole[cursor..], &rest)?;
+        }
+        for (what, count) in [
+            ("sessions", 1),
+            ("inputs", self.said.len()),
+            ("tool results", self.outputs.len()),
+            ("broken streams", self.seen.breaks.len()),
+            ("cursors", cursors.len()),
+            ("events", whole.len()),
+        ] {
+            tally.check(what, count);
         }
         let shown = self.check_events(shared, &whole)?;
         self.check_items(shared, &shown).await?;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     client::{Broken, PAUSE, Shared, text},
     stream::{Seen, compare, connect, next, read},
-    world::{COUNTED, MOST_COUNTED},
+    world::{COUNTED, MOST_COUNTED, Tally},
 };
 use crate::{
     http::{Request, data},
@@ -35,6 +35,8 @@ pub(super) struct Response {
     depth: usize,
     conversation: Option<String>,
     is_streamed: bool,
+    is_fork: bool,
+    is_deleted: bool,
     seen: Seen,
     /// As it was when it was over.
     object: Value,
@@ -72,8 +74,8 @@ impl Client<'_> {
         let mut chain: Vec<Response> = Vec::new();
         while chain.len() < LONGEST && !(self.shared.is_calm() && !chain.is_empty()) {
             // Mostly after the last one, sometimes as a fork of an older one.
-            let is_fork = conversation.is_none() && self.random.once_in(3);
-            let previous = if is_fork { chain.get(self.random.below(chain.len())) } else { chain.last() };
+            let is_fork = conversation.is_none() && chain.len() > 1 && self.random.once_in(3);
+            let previous = if is_fork { chain.get(self.random.below(chain.len() - 1)) } else { chain.last() };
             let Some(answers) = previous.map_or(Some(Vec::new()), Response::answers) else { break };
             let depth = previous.map_or(0, |previous| previous.depth) + 1;
             let place = match (&conversation, previous) {
@@ -82,7 +84,11 @@ impl Client<'_> {
                 (None, None) => json!({}),
             };
             let response = self.response(place, (depth, answers)).await?;
-            chain.push(response);
+            chain.push(Response { is_fork, ..response });
+        }
+        // Nothing comes after the last one, so the requests of all others can still be repeated.
+        if let Some(last) = chain.last_mut().filter(|_| self.random.once_in(3)) {
+            self.delete(last).await?;
         }
         Ok(chain)
     }
@@ -114,7 +120,9 @@ impl Client<'_> {
             counted: counts.then_some(depth),
             depth,
             conversation: place["conversation"].as_str().map(str::to_owned),
-            is_streamed: mode == Mode::Stream || mode == Mode::BackgroundStream,
+            is_streamed: matches!(mode, Mode::Stream | Mode::BackgroundStream),
+            is_fork: false,
+            is_deleted: false,
             seen: Seen::default(),
             object: Value::Null,
         };
@@ -125,7 +133,7 @@ impl Client<'_> {
             text(&object, "id").clone_into(&mut response.id);
             if mode == Mode::Background && self.random.once_in(3) {
                 tokio::time::sleep(Duration::from_millis(self.random.below(BUSY_MS) as u64)).await;
-                let cancel = Request::post(format!("{RESPONSES}/{}/cancel", response.id), &json!({}));
+                let cancel = Request::post(response.path("/cancel"), &json!({}));
                 self.shared.expect(&cancel, 200).await?;
             }
         }
@@ -161,8 +169,15 @@ impl Client<'_> {
         }
     }
 
+    async fn delete(&self, response: &mut Response) -> Result<(), Broken> {
+        let reply = self.shared.call(&Request::new("DELETE", response.path(""))).await?;
+        response.is_deleted = true;
+        // 404: it was deleted, and the process killed before it said so.
+        if matches!(reply.status, 200 | 404) { Ok(()) } else { Err(self.shared.find(format!("delete: {}", reply.text))) }
+    }
+
     async fn rest(&self, response: &mut Response) -> Result<(), Broken> {
-        let request = Request::get(format!("{RESPONSES}/{}", response.id));
+        let request = Request::get(response.path(""));
         for _ in 0..self.shared.patience {
             response.object = self.shared.expect(&request, 200).await?;
             if !matches!(text(&response.object, "status"), "queued" | "in_progress") {
@@ -185,20 +200,41 @@ impl Response {
         calls.map(answer).collect()
     }
 
+    /// What stands below it.
+    fn path(&self, rest: &str) -> String {
+        format!("{RESPONSES}/{}{rest}", self.id)
+    }
+
     fn stream_after(&self, count: usize) -> Request {
         let cursor = if count == 0 { String::new() } else { format!("&starting_after={}", count - 1) };
-        Request::get(format!("{RESPONSES}/{}?stream=true{cursor}", self.id))
+        Request::get(self.path(&format!("?stream=true{cursor}")))
     }
 
     /// All that must be true of it in the end.
-    pub(super) async fn check(&self, shared: &Shared, random: &mut Random) -> Result<(), Broken> {
+    pub(super) async fn check(
+        &self,
+        shared: &Shared,
+        random: &mut Random,
+        tally: &mut Tally,
+    ) -> Result<(), Broken> {
+        tally.check("responses", 1);
+        tally.check("forks", usize::from(self.is_fork));
+        tally.check("cancelled", usize::from(self.object["status"] == "cancelled"));
+        tally.check("deleted", usize::from(self.is_deleted));
+        tally.check("broken streams", self.seen.breaks.len());
+        if self.is_deleted {
+            shared.expect(&self.stream_after(0), 404).await?;
+            return shared.expect(&Request::get(self.path("")), 404).await.map(drop);
+        }
         let is_last = |event: &str| event == DONE;
         let whole = read(shared, &self.stream_after(0), is_last).await?;
         if self.is_streamed {
             compare(shared, &self.id, &self.seen.events, &whole)?;
         }
+        tally.check("events", whole.len());
         let seen = Seen { events: whole.clone(), ..self.seen.clone() };
         for cursor in seen.cursors(random).into_iter().filter(|cursor| *cursor < whole.len() - 1) {
+            tally.check("cursors", 1);
             let rest = read(shared, &self.stream_after(cursor), is_last).await?;
             compare(shared, &format!("{} after {cursor}", self.id), &whole[cursor..], &rest)?;
         }
@@ -207,7 +243,7 @@ impl Response {
                 return Err(shared.find(format!("{}: event {number} is {event}", self.id)));
             }
         }
-        let now = shared.expect(&Request::get(format!("{RESPONSES}/{}", self.id)), 200).await?;
+        let now = shared.expect(&Request::get(self.path("")), 200).await?;
         let last = whole.iter().rev().nth(1).map(|event| data(event)["response"].clone());
         if now != self.object || Some(&now) != last.as_ref() {
             return Err(shared.find(format!("{}:\n  was {}\n  is {now}\n  in the stream {last:?}", self.id, self.object)));
@@ -241,7 +277,7 @@ impl Response {
                 return Err(shared.find(format!("{} was made again as {}", self.id, text(&again, "id"))));
             }
         }
-        let mut lists = vec![format!("{RESPONSES}/{}/input_items", self.id)];
+        let mut lists = vec![self.path("/input_items")];
         lists.extend(self.conversation.iter().map(|id| format!("{CONVERSATIONS}/{id}/items")));
         for path in lists {
             let items = shared.list(&path).await?;

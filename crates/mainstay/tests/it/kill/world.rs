@@ -61,27 +61,44 @@ pub(super) struct Plan {
     pub(super) patience: usize,
 }
 
-/// Kills by commit point.
+/// Kills by commit point, and what was checked after them.
 #[derive(Default)]
-pub(super) struct Tally(BTreeMap<String, usize>);
+pub(super) struct Tally {
+    kills: BTreeMap<String, usize>,
+    checked: BTreeMap<&'static str, usize>,
+}
 
 impl Tally {
     fn count(&mut self, point: &str) {
-        *self.0.entry(point.to_owned()).or_default() += 1;
+        *self.kills.entry(point.to_owned()).or_default() += 1;
     }
 
     pub(super) fn kills_at(&self, point: Point) -> usize {
-        self.0.get(&format!("{point:?}")).copied().unwrap_or(0)
+        self.kills.get(&format!("{point:?}")).copied().unwrap_or(0)
+    }
+
+    /// Adds to what was checked.
+    pub(super) fn check(&mut self, what: &'static str, count: usize) {
+        *self.checked.entry(what).or_default() += count;
+    }
+
+    /// How much of it was checked.
+    pub(super) fn checked(&self, what: &str) -> usize {
+        self.checked.get(what).copied().unwrap_or(0)
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "kills:")?;
-        for (point, count) in &self.0 {
+        for (point, count) in &self.kills {
             writeln!(f, "  {point:20} {count}")?;
         }
-        write!(f, "  {:20} {}", "all", self.0.values().sum::<usize>())
+        writeln!(f, "  {:20} {}\nchecked after them:", "all", self.kills.values().sum::<usize>())?;
+        for (what, count) in &self.checked {
+            writeln!(f, "  {what:20} {count}")?;
+        }
+        Ok(())
     }
 }
 
@@ -159,12 +176,12 @@ impl World<'_> {
         let checks = async {
             while let Some(sessions) = agents.join_next().await {
                 for session in sessions.map_err(|error| self.shared.find(error.to_string()))?? {
-                    session.check(&self.shared, random).await?;
+                    session.check(&self.shared, random, tally).await?;
                 }
             }
             while let Some(chains) = responses.join_next().await {
                 for response in chains.map_err(|error| self.shared.find(error.to_string()))?? {
-                    response.check(&self.shared, random).await?;
+                    response.check(&self.shared, random, tally).await?;
                 }
             }
             Ok(())

@@ -1,6 +1,8 @@
 //! A session driven by hand, as the runtime drives it. After every decision it checks what must hold in any state:
 //! the fold is the decision, JSON loses nothing, the stream replays, nothing hangs, nothing is booked twice.
 
+pub(crate) mod check;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -201,108 +203,6 @@ impl Script {
         self.live.push(Moment { cursor: Cursor { sequence, ordinal: 0 }, what: What::Event(event, at) });
     }
 
-    fn note_fate(&mut self, sequence: Sequence, event: &Event) {
-        match event {
-            Event::InputAccepted(_) => assert!(self.accepted.insert(sequence)),
-            Event::InputIncorporated { inputs } => {
-                assert!(inputs.iter().all(|input| self.accepted.contains(input) && self.incorporated.insert(*input)));
-            }
-            Event::InferenceIntended(_) => self.check_prompt(),
-            Event::InferenceEnded(ended) => {
-                let before = self.booked.insert(ended.intent, ended.receipt.clone());
-                assert_eq!(before, None, "booked twice");
-            }
-            Event::OutcomeAfterCancel(LateOutcome::Inference { intent, receipt }) => {
-                self.booked.insert(*intent, receipt.clone()).expect("corrects what was booked");
-            }
-            _ => {}
-        }
-    }
-
-    /// The prompt has grown by appending, and holds every call with its result.
-    fn check_prompt(&mut self) {
-        let items = self.context.render();
-        let bytes: Vec<u8> = items.iter().flat_map(|item| serde_json::to_vec(&**item).unwrap()).collect();
-        let (epoch, before) = &self.rendered;
-        if *epoch == self.state.context_epoch {
-            assert!(bytes.starts_with(before), "the prompt was rewritten within an epoch");
-        }
-        self.rendered = (self.state.context_epoch, bytes);
-        let mut open = BTreeSet::new();
-        for item in &items {
-            match &**item {
-                Item::ToolCall { call_id, .. } => assert!(open.insert(call_id), "{call_id:?} stands twice"),
-                Item::ToolResult { call_id, .. } => assert!(open.remove(call_id), "{call_id:?} was not open"),
-                Item::Message { role: Role::User, .. } => assert!(open.is_empty(), "between a call and its result"),
-                _ => {}
-            }
-        }
-        assert!(open.is_empty(), "without a result: {open:?}");
-    }
-
-    fn check(&self) {
-        self.check_rest();
-        self.check_money();
-        self.check_loss();
-        self.check_stream();
-        let waiting: BTreeSet<_> = self.state.queue.iter().map(|queued| queued.input).collect();
-        assert_eq!(waiting, self.accepted.difference(&self.incorporated).copied().collect());
-    }
-
-    /// Somebody is always named who goes on: the runtime, an inference, or the client.
-    fn check_rest(&self) {
-        let Some(turn) = &self.state.turn else {
-            assert!(self.state.calls.is_empty() && self.state.queue.is_empty());
-            assert_eq!((next(&self.state), deadline(&self.state)), (None, None));
-            return;
-        };
-        let waits = self.state.phase() == Phase::WaitingForClient;
-        assert_eq!(waits, turn.waiting_since.is_some());
-        assert_eq!(deadline(&self.state), (!waits).then_some(turn.deadline));
-        assert_eq!(next(&self.state).is_some(), !waits && turn.inference.is_none());
-        assert!(!waits || turn.inference.is_none() && turn.continued.is_none());
-    }
-
-    fn check_money(&self) {
-        let usage = self.booked.values().fold(Usage::default(), |sum, receipt| sum.plus(receipt.usage));
-        let cost = self.booked.values().filter_map(|receipt| receipt.cost).map(|cost| cost.0).sum();
-        assert_eq!((self.state.usage, self.state.cost), (usage, PicoUsd(cost)));
-    }
-
-    /// What is at rest without content knows the same turn, inference and money, and lets recovery end it.
-    fn check_loss(&self) {
-        let lost = &self.redacted;
-        let running = |state: &State| {
-            let turn = state.turn.as_ref();
-            turn.map(|turn| (turn.id, turn.inference.clone(), turn.steps, turn.attempts, turn.failures, turn.usage))
-        };
-        let ended = |state: &State| state.last_turn.as_ref().map(|last| (last.id, last.ended));
-        assert_eq!(running(lost), running(&self.state));
-        assert_eq!(ended(lost), ended(&self.state));
-        assert_eq!((&lost.queue, lost.sequence), (&self.state.queue, self.state.sequence));
-        assert_eq!((lost.usage, lost.cost), (self.state.usage, self.state.cost));
-        assert_eq!(lost.spec.retention, self.state.spec.retention);
-        if lost.deleted || lost.sequence.0 == 0 {
-            return;
-        }
-        let mut lost = lost.clone();
-        lost.spec = Arc::new(Spec { retention: Retention::ReceiptOnly, ..(*lost.spec).clone() });
-        let estimate = receipt(10, Booking::Estimated);
-        let (command, shown) = (Command::Recover { epoch: Epoch(2) }, Assembly::default());
-        let envelope = Envelope { command, at: self.at, session: session(), shown: &shown, estimate: &estimate };
-        let after = decide(&lost, envelope).unwrap().after;
-        assert!(after.turn.is_none() && after.queue.is_empty() && after.calls.is_empty());
-        let status = after.last_turn.map(|last| last.status);
-        assert!(lost.turn.is_none() || matches!(status, Some(TurnStatus::Failed(_))));
-    }
-
-    fn check_stream(&self) {
-        assert_same(&expand(&self.journal, &self.slices), &self.live);
-        if self.state.turn.as_ref().is_none_or(|turn| turn.inference.is_none()) {
-            assert_same(&expand(&self.journal, &[]), &self.live);
-        }
-    }
-
     fn follow_inference(&mut self, events: &[Event]) {
         let turn = self.state.turn.as_ref();
         let open = turn.and_then(|turn| turn.inference.as_ref());
@@ -429,15 +329,6 @@ impl Script {
 pub(crate) fn record_of(intent: Sequence, result: Result<Finished, Failure>) -> Command {
     let receipt = receipt(100, Booking::Reported);
     Command::RecordInference(Box::new(RecordInference { intent, result, receipt }))
-}
-
-/// The streams are the same; else shows where they part.
-pub(crate) fn assert_same(replayed: &[Moment], live: &[Moment]) {
-    let parts = replayed.iter().zip(live).position(|(replayed, live)| replayed != live);
-    let parts = parts.or((replayed.len() != live.len()).then_some(replayed.len().min(live.len())));
-    if let Some(at) = parts {
-        panic!("moment {at}: replayed {:?}, was {:?}", replayed.get(at), live.get(at));
-    }
 }
 
 /// Names of events, for tables.

@@ -11,7 +11,7 @@ use crate::agents::{
 };
 
 fn create(body: Value) -> Result<Command, (String, &'static str)> {
-    let refused = |invalid: crate::responses::Invalid| (invalid.param, invalid.code);
+    let refused = |invalid: crate::fields::Invalid| (invalid.param, invalid.code);
     let request = CreateSession::read(object(body)).map_err(refused)?;
     request.command(None, Limits::default()).map_err(refused)
 }
