@@ -62,9 +62,9 @@ pub struct Arguments {
     /// Small sizes: minutes become seconds, figures become rough.
     #[arg(long)]
     quick: bool,
-    /// Measure the release binary that is there, without building it.
-    #[arg(long)]
-    as_built: bool,
+    /// Measure this binary instead of building one for release.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Print one JSON object a figure instead of tables.
     #[arg(long)]
     json: bool,
@@ -76,10 +76,12 @@ pub struct Arguments {
     list: bool,
 }
 
-/// How much is measured.
+/// What is measured, and how much.
 struct Scale {
     quick: bool,
     peer_turns: u32,
+    /// The server.
+    binary: PathBuf,
 }
 
 impl Scale {
@@ -97,6 +99,12 @@ impl Scale {
     }
 }
 
+/// The release binary of the tree as it is.
+fn built() -> Result<PathBuf> {
+    expect_success(&mut cargo(&["build", "--quiet", "--release", "--locked", "--package", "mainstay"]))?;
+    Ok(root().join("target/release/mainstay"))
+}
+
 /// Measures.
 ///
 /// # Errors
@@ -111,10 +119,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
         rows.iter().for_each(|row| println!("{:14} {}", row.name, row.shows));
         return Ok(ExitCode::SUCCESS);
     }
-    if !arguments.as_built {
-        expect_success(&mut cargo(&["build", "--quiet", "--release", "--locked", "--package", "mainstay"]))?;
-    }
-    let scale = Scale { quick: arguments.quick, peer_turns: arguments.peer_turns };
+    let binary = match &arguments.binary {
+        Some(binary) => fs::canonicalize(binary).with_context(|| binary.display().to_string())?,
+        None => built()?,
+    };
+    let scale = Scale { quick: arguments.quick, peer_turns: arguments.peer_turns, binary };
     for row in rows {
         let figures = (row.run)(&scale).with_context(|| row.name)?;
         if arguments.json {
@@ -123,6 +132,5 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode> {
             println!("{}: {}\n{}", row.name, row.shows, table(&figures));
         }
     }
-    let _ = fs::remove_dir_all(root().join(FOLDER));
     Ok(ExitCode::SUCCESS)
 }

@@ -9,6 +9,7 @@ use clap::Args;
 use crate::{
     phase::{self, Outcome, Phase},
     process::{cargo, expect_success},
+    test::FAULTS,
 };
 
 /// One kind of soak.
@@ -76,8 +77,8 @@ impl Row {
     fn phase(&'static self, amount: Option<u64>) -> Phase {
         let run = move || {
             let (variable, usual) = self.amount;
-            let arguments = ["nextest", "run", "--workspace", "--release", "--profile", "soak", "-E", self.tests];
-            let mut command = cargo(&arguments);
+            let mut command = cargo(&["nextest", "run", "--workspace", "--features", FAULTS, "--release"]);
+            command.args(["--profile", "soak", "-E", self.tests]);
             command.env("MAINSTAY_SOAK", "1").env(variable, amount.unwrap_or(usual).to_string());
             expect_success(&mut command)?;
             Ok(Outcome::Passed)

@@ -15,6 +15,9 @@ use crate::{
 /// The runner that the configuration in `.config/nextest.toml` was written for.
 const NEXTEST: &str = "0.9.143";
 
+/// Kill points and planted bugs, which the tests of the promises need. The same in every phase: nothing is built twice.
+pub(crate) const FAULTS: &str = "mainstay/faults";
+
 /// What to run.
 #[derive(Args)]
 pub struct Arguments {
@@ -47,21 +50,26 @@ fn phases() -> Vec<Phase> {
             "clippy",
             "no warning anywhere",
             &["tools"],
-            &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+            &["clippy", "--workspace", "--all-targets", "--features", FAULTS, "--locked", "--", "-D", "warnings"],
         ),
-        cargo_step("build", "the binary builds", &["tools"], &["build", "--workspace", "--locked"]),
+        cargo_step(
+            "build",
+            "the binary builds",
+            &["tools"],
+            &["build", "--workspace", "--features", FAULTS, "--locked"],
+        ),
         step("python", "the pinned Python packages are under target/python", &[], python::prepare),
         cargo_step(
             "tests",
             "unit and integration tests, and the tree is tidy",
             &["tools", "build"],
-            &["nextest", "run", "--workspace", "--locked", "--profile", "ci"],
+            &["nextest", "run", "--workspace", "--features", FAULTS, "--locked", "--profile", "ci"],
         ),
         cargo_step(
             "doc",
             "examples in the documentation run",
             &["build"],
-            &["test", "--workspace", "--locked", "--doc"],
+            &["test", "--workspace", "--features", FAULTS, "--locked", "--doc"],
         ),
         step("sdk", "the vendors' SDKs, unmodified, against the binary", &["build", "python"], python::sdk),
         step("deny", "cargo deny agrees about licences and bans", &[], deny),

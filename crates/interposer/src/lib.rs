@@ -117,6 +117,8 @@ pub struct Trace {
     pub ops: Vec<Op>,
     /// Every call below the folder, those that changed nothing included, in order.
     pub calls: Vec<Kind>,
+    /// How many changes there were when the fault struck; `None` if it did not.
+    pub struck: Option<usize>,
 }
 
 /// A recording under way. One at a time in a process: the next waits.

@@ -31,6 +31,7 @@ pub(crate) struct State {
     pub(crate) ops: Vec<Op>,
     calls: Vec<Kind>,
     fault: Option<(usize, Fault)>,
+    struck: Option<usize>,
     pub(crate) full: bool,
 }
 
@@ -89,6 +90,7 @@ impl State {
             ops: Vec::new(),
             calls: Vec::new(),
             fault: None,
+            struck: None,
             full: false,
         }
     }
@@ -101,7 +103,7 @@ impl State {
 
     pub(crate) fn take(&mut self) -> Trace {
         let ended = std::mem::replace(self, Self::new());
-        Trace { names: ended.start, ops: ended.ops, calls: ended.calls }
+        Trace { names: ended.start, ops: ended.ops, calls: ended.calls, struck: ended.struck }
     }
 
     /// The path below the folder; `None` if it is elsewhere.
@@ -122,6 +124,9 @@ impl State {
         let number = self.calls.len();
         self.calls.push(kind);
         let due = self.fault.filter(|(nth, _)| *nth == number).map(|(_, fault)| fault);
+        if due.is_some() {
+            self.struck = Some(self.ops.len());
+        }
         match due {
             Some(Fault::Full) => {
                 self.full = true;

@@ -80,7 +80,7 @@ pub(crate) struct Deployment {
     pub(crate) upstream_model: Option<String>,
     pub(crate) max_output_tokens: Option<u64>,
     pub(crate) price: Option<Price>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "place")]
     pub(crate) place: Place,
 }
 
@@ -120,6 +120,22 @@ fn limits<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Limits, D
     }
     let Strict { max_steps, max_attempts, wall_ms } = Strict::deserialize(deserializer)?;
     Ok(Limits { max_steps, max_attempts, wall_ms })
+}
+
+/// Strict, unlike the journal's reading of the same shape: a typing error here must not pass.
+fn place<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Place, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Strict {
+        jurisdiction: Option<String>,
+        region: Option<String>,
+        silicon: Option<String>,
+        operator: Option<String>,
+        #[serde(default)]
+        evidence: mainstay_vocabulary::place::Evidence,
+    }
+    let Strict { jurisdiction, region, silicon, operator, evidence } = Strict::deserialize(deserializer)?;
+    Ok(Place { jurisdiction, region, silicon, operator, evidence })
 }
 
 impl Secret {

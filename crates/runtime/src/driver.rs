@@ -119,12 +119,16 @@ impl Driver {
         let loaded = self.inner.journal.load(self.session).await?;
         self.is_stale = false;
         let Some(loaded) = loaded else { return Ok(()) };
+        if loaded.state.sequence != self.state.sequence {
+            self.inner.hub.reset(self.session);
+        }
         self.next_ordinal = self.next_ordinal.max(loaded.state.next_ordinal);
         self.tenant = Some(loaded.tenant);
         self.sealer = Some(loaded.sealer);
         self.chain = loaded.chain;
         self.state = Arc::new(loaded.state);
         self.context = None;
+        self.follow_inference();
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open = turn.inference.as_ref().map(|open| open.intent);
         let is_ours = open.is_some() && open == self.running.as_ref().map(|running| running.intent);
@@ -289,7 +293,10 @@ impl Driver {
         }
         for _ in 0..MAX_RELOADS {
             let before = self.state.sequence;
-            let decision = self.decide(command.clone())?;
+            let decision = match self.decide(command.clone()) {
+                Ok(decision) => decision,
+                Err(refusal) => return self.refused(refusal, idempotency.as_ref()).await,
+            };
             if decision.events.is_empty() {
                 return Ok(self.accepted(Arc::clone(&self.state), before));
             }
@@ -324,6 +331,20 @@ impl Driver {
             }
         }
         Err(Error::Unavailable("the session is changed elsewhere".to_owned()))
+    }
+
+    /// The answer to a command that is refused. An attempt under the same key may have been accepted while this one
+    /// waited, and be the very reason.
+    async fn refused(&self, refusal: Refusal, idempotency: Option<&Idempotency>) -> Result<Accepted, Error> {
+        let Some(mine) = idempotency.filter(|_| !self.state.deleted) else { return Err(refusal.into()) };
+        match self.inner.journal.store.remembered(self.session.shard(), mine.scope).await? {
+            Some(known) if known.request == mine.request => {
+                let accepted = self.accepted(Arc::clone(&self.state), self.state.sequence);
+                Ok(Accepted { first: known.sequence, replayed: true, ..accepted })
+            }
+            Some(_) => Err(Error::IdempotencyMismatch),
+            None => Err(refusal.into()),
+        }
     }
 
     /// The context that a new session begins with. What is never at rest could not be read back later.

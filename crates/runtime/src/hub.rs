@@ -35,6 +35,11 @@ impl Hub {
         }
     }
 
+    /// Sends all followers of a session back to the journal: something was committed that nobody could show them.
+    pub(crate) fn reset(&self, session: SessionId) {
+        self.lock().remove(&session);
+    }
+
     /// Forgets a session that nobody follows.
     pub(crate) fn release(&self, session: SessionId) {
         let mut senders = self.lock();

@@ -206,6 +206,21 @@ pub struct TurnStarted {
     pub spec_at: Sequence,
     /// When it must be over, unless it waits for the client.
     pub deadline: Timestamp,
+    /// The version of the wires' projectors that shows it, for ever: an upgrade must not change a stream.
+    #[serde(default = "first_projector", skip_serializing_if = "is_first_projector")]
+    pub projector: u32,
+}
+
+/// The projectors' version now.
+pub const PROJECTOR: u32 = 1;
+
+const fn first_projector() -> u32 {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
+const fn is_first_projector(version: &u32) -> bool {
+    *version == 1
 }
 
 /// An inference is about to be made.

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 /// Region, jurisdiction and silicon of a deployment. `None` is "unknown", never "anywhere".
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Place {
     /// Law that applies, e.g. `eu`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

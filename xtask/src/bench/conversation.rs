@@ -52,7 +52,7 @@ const MIB: f64 = 1_048_576.0;
 
 /// One conversation, from an empty store: what was seen after each turn, and before the first.
 fn pass(scale: &Scale, turns: u32) -> Result<Vec<Mark>> {
-    let server = Server::start(&scale.folder("conversation")?, &turn::reply())?;
+    let server = Server::start(&scale.binary, &scale.folder("conversation")?, &turn::reply())?;
     let mut client = server.client()?;
     let id = id_of(&client.json("POST", "/v1/agents/sessions", Some(&session_body(None, false)))?)?;
     let path = format!("/v1/agents/sessions/{id}/events");

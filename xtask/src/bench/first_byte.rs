@@ -21,7 +21,7 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let turns = scale.of(50, 500);
     let upstream = Upstream::start()?;
     let provider = format!("kind = \"openai-chat\"\nbase_url = \"http://{}/v1\"", upstream.host);
-    let server = Server::with_provider(&folder, &provider)?;
+    let server = Server::with_provider(&scale.binary, &folder, &provider)?;
     let mut client = server.client()?;
     let id = id_of(&client.json("POST", "/v1/agents/sessions", Some(&session_body(None, false)))?)?;
     let path = format!("/v1/agents/sessions/{id}/events");

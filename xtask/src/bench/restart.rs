@@ -30,10 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let folder = scale.folder("restart")?;
     let turns = scale.of(1_000, 10_000);
-    let server = Server::start(&folder, "{ hang = true }")?;
+    let server = Server::start(&scale.binary, &folder, "{ hang = true }")?;
     let sessions = begin(&server, turns)?;
     server.kill()?;
-    let server = Server::start(&folder, &turn::reply())?;
+    let server = Server::start(&scale.binary, &folder, &turn::reply())?;
     let (begun, began_in) = (Instant::now(), server.began_in);
     let quiet = until_quiet(&server)? - begun;
     let open = still_open(&server, &sessions)?;

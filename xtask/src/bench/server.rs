@@ -13,10 +13,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::http::Client;
-use crate::process::{captured, root};
+use crate::process::captured;
 
-/// The binary, as `cargo build --release` leaves it.
-const BINARY: &str = "target/release/mainstay";
 /// Longest wait for a server to begin or to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The model that the script plays.
@@ -34,21 +32,20 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts on `folder/data`, fresh or not. The model plays `steps`, over and over.
-    pub(super) fn start(folder: &Path, steps: &str) -> Result<Self> {
+    pub(super) fn start(binary: &Path, folder: &Path, steps: &str) -> Result<Self> {
         let script = format!("[[reply]]\nrepeat = true\nsteps = [{steps}]\n");
         fs::write(folder.join("script.toml"), script).context("writing the script")?;
-        Self::with_provider(folder, "kind = \"scripted\"\nscript = \"script.toml\"")
+        Self::with_provider(binary, folder, "kind = \"scripted\"\nscript = \"script.toml\"")
     }
 
     /// Starts with the model behind a provider of these settings.
-    pub(super) fn with_provider(folder: &Path, provider: &str) -> Result<Self> {
+    pub(super) fn with_provider(binary: &Path, folder: &Path, provider: &str) -> Result<Self> {
         let config = format!(
             "[[provider]]\nname = \"mock\"\n{provider}\n\n[[deployment]]\nmodel = \"{MODEL}\"\nprovider = \"mock\"\n"
         );
         fs::write(folder.join("mainstay.toml"), config).context("writing the configuration")?;
         let data = folder.join("data");
-        let binary = root().join(BINARY);
-        let serve = Command::new(&binary)
+        let serve = Command::new(binary)
             .args(["serve", "--config", "mainstay.toml", "--data", "data", "--listen", "127.0.0.1:0"])
             .current_dir(folder)
             .env("MAINSTAY_LOG", "warn")
@@ -56,11 +53,11 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn();
         let begun = Instant::now();
-        let mut child = serve.with_context(|| format!("starting {BINARY}"))?;
+        let mut child = serve.with_context(|| format!("starting {}", binary.display()))?;
         let host = host_of(&mut child)?;
         healthy(&host)?;
         let began_in = begun.elapsed();
-        let key = captured(Command::new(&binary).args(["key", "--data", "data"]).current_dir(folder))?;
+        let key = captured(Command::new(binary).args(["key", "--data", "data"]).current_dir(folder))?;
         Ok(Self { child, host, key: key.trim().to_owned(), data, began_in })
     }
 

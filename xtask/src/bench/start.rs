@@ -20,19 +20,19 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let times = scale.of(5, 15);
     let (mut fresh, mut existing, mut idle) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..times {
-        let server = Server::start(&scale.folder("start")?, &turn::reply())?;
+        let server = Server::start(&scale.binary, &scale.folder("start")?, &turn::reply())?;
         fresh.push(server.began_in.as_secs_f64() * 1e3);
         server.stop()?;
     }
     let folder = scale.folder("start")?;
-    let server = Server::start(&folder, &turn::reply())?;
+    let server = Server::start(&scale.binary, &folder, &turn::reply())?;
     let (mut client, body) = (server.client()?, response_body(&turn::input(), None));
     for _ in 0..HELD {
         client.ask("POST", "/v1/responses", Some(&body))?;
     }
     server.stop()?;
     for _ in 0..times {
-        let server = Server::start(&folder, &turn::reply())?;
+        let server = Server::start(&scale.binary, &folder, &turn::reply())?;
         existing.push(server.began_in.as_secs_f64() * 1e3);
         if idle.len() < 3 {
             sleep(REST);

@@ -4,11 +4,12 @@
 use std::{sync::mpsc, thread};
 
 use anyhow::{Context as _, Result};
+use serde_json::json;
 
 use super::{
     Scale,
     figure::{Figure, median},
-    server::{Server, session_body},
+    server::{Server, response_body, session_body},
 };
 
 /// Stack of a client's thread: two thousand of them must fit.
@@ -25,8 +26,17 @@ const fn case(streams: usize, deltas: usize, pause_ms: u32) -> Case {
     Case { streams, deltas, pause_ms }
 }
 
+/// Streams of the case with a target for memory.
+const MANY: usize = 2_000;
+
+/// One stream from its request to the end of its turn; says how many events that were.
+type Wire = fn(&Server) -> Result<u64>;
+
+/// The wires.
+const WIRES: [(&str, Wire); 2] = [("agents", agents), ("responses", responses)];
+
 const QUICK: [Case; 4] = [case(1, 200, 2), case(16, 200, 5), case(64, 100, 10), case(500, 30, 50)];
-const FULL: [Case; 4] = [case(1, 500, 2), case(16, 500, 5), case(64, 500, 10), case(2_000, 100, 150)];
+const FULL: [Case; 4] = [case(1, 500, 2), case(16, 500, 5), case(64, 500, 10), case(MANY, 100, 150)];
 
 pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let cases = if scale.quick { QUICK } else { FULL };
@@ -34,34 +44,35 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     for case in &cases {
         let folder = scale.folder("stream")?;
         let text = "word ".repeat(case.deltas);
-        let server = Server::start(&folder, &format!("{{ text = \"{text}\", delay_ms = {} }}", case.pause_ms))?;
-        let mut took = Vec::new();
-        for _ in 0..scale.of(1, 3) {
-            let before = server.cpu_us()?;
-            let events = streams(&server, case.streams)?;
-            took.push((server.cpu_us()? - before) / events as f64);
-        }
+        let server =
+            Server::start(&scale.binary, &folder, &format!("{{ text = \"{text}\", delay_ms = {} }}", case.pause_ms))?;
         let shown = format!("{} streams", case.streams);
-        let peers = "TensorZero 23, LiteLLM 1,050, both without a journal";
-        let figure = |figure, value| Figure::new(("stream", "agents"), shown.clone(), figure, value);
-        figures.push(figure("cpu_us_per_event", median(took)).target("<= 20").peers(peers));
-        let peak = figure("peak_mib", server.peak_mib()?);
-        figures.push(if case.streams >= 2_000 { peak.target("<= 500") } else { peak });
+        for (name, wire) in WIRES {
+            let mut took = Vec::new();
+            for _ in 0..scale.of(1, 3) {
+                let before = server.cpu_us()?;
+                let events = streams(&server, case.streams, wire)?;
+                took.push((server.cpu_us()? - before) / events as f64);
+            }
+            let figure = Figure::new(("stream", name), shown.clone(), "cpu_us_per_event", median(took));
+            figures.push(figure.target("<= 20").peers("TensorZero 23, LiteLLM 1,050, both without a journal"));
+        }
+        let peak = Figure::new(("stream", "both"), shown, "peak_mib", server.peak_mib()?);
+        figures.push(if case.streams >= MANY { peak.target("<= 500") } else { peak });
         server.stop()?;
     }
     Ok(figures)
 }
 
-/// Begins sessions with an input, as many at once, and reads each one's events to the end of its turn. Says how many
-/// events that were.
-fn streams(server: &Server, count: usize) -> Result<u64> {
+/// So many streams at once, to their ends. Says how many events that were.
+fn streams(server: &Server, count: usize, wire: Wire) -> Result<u64> {
     let (done, counted) = mpsc::channel();
     thread::scope(|scope| {
         for _ in 0..count {
             let done = done.clone();
             let one = move || {
                 // Nobody listens any more only where another stream has failed.
-                let _ = done.send(stream(server));
+                let _ = done.send(wire(server));
             };
             thread::Builder::new().stack_size(STACK).spawn_scoped(scope, one).context("starting a client")?;
         }
@@ -70,7 +81,13 @@ fn streams(server: &Server, count: usize) -> Result<u64> {
     })
 }
 
-fn stream(server: &Server) -> Result<u64> {
+fn agents(server: &Server) -> Result<u64> {
     let body = session_body(Some("Go on."), true);
     server.client()?.stream("POST", "/v1/agents/sessions", Some(&body))?.until("agent.session.idle")
+}
+
+fn responses(server: &Server) -> Result<u64> {
+    let mut body = response_body("Go on.", None);
+    body["stream"] = json!(true);
+    server.client()?.stream("POST", "/v1/responses", Some(&body))?.until("response.completed")
 }

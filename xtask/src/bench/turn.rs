@@ -26,7 +26,7 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let (passes, conversations) = (scale.of(3, 7), scale.of(10, 50));
     let peer = langgraph::run(&folder.join("peer"), TURNS, u32::try_from(scale.of(5, 20))?)?;
     let peer = peer.last().context("the peer printed nothing")?.cpu_us_per_turn;
-    let server = Server::start(&folder, &reply())?;
+    let server = Server::start(&scale.binary, &folder, &reply())?;
     let mut figures = Vec::new();
     for (name, way) in WAYS {
         // Caches and allocators get warm.

@@ -17,12 +17,12 @@ const EVENTS_PER_TURN: usize = 5;
 pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let folder = scale.folder("wake")?;
     let (sessions, events, starts) = (scale.of(3, 10), scale.of(1_000, 10_000), scale.of(5, 20));
-    let server = Server::start(&folder, &turn::reply())?;
+    let server = Server::start(&scale.binary, &folder, &turn::reply())?;
     let ids = (0..sessions).map(|_| grown(&server, events / EVENTS_PER_TURN)).collect::<Result<Vec<_>>>()?;
     server.stop()?;
     let mut took = Vec::new();
     for _ in 0..starts {
-        let server = Server::start(&folder, &turn::reply())?;
+        let server = Server::start(&scale.binary, &folder, &turn::reply())?;
         let mut client = server.client()?;
         // The connection and what all requests share are not part of the measure.
         client.ask("GET", "/v1/models", None)?;

@@ -20,6 +20,11 @@ fn a_file_that_is_wrong_is_refused_with_line_and_reason() {
         ("[servr]\n", "line 1", "unknown field `servr`"),
         ("[[provider]]\nname = \"a\"\nkind = \"scripted\"\napi_key = { text = \"s\" }\n", "line 4", "unknown variant"),
         ("[[deployment]]\nprovider = \"a\"\n", "line 1", "missing field `model`"),
+        (
+            "[[deployment]]\nmodel = \"m\"\nprovider = \"p\"\nplace = { city = \"x\" }\n",
+            "line 4",
+            "unknown field `city`",
+        ),
         ("a = [", "line 1", ""),
     ] {
         let error = format!("{:#}", load_text(text).unwrap_err());
@@ -31,7 +36,9 @@ fn a_file_that_is_wrong_is_refused_with_line_and_reason() {
 fn flags_override_the_file_and_the_file_overrides_defaults() {
     let config = load_text("[server]\nlisten = \"127.0.0.1:1\"\ndata_dir = \"/nowhere\"\n").unwrap();
     assert_eq!(config.listen.port(), 1);
-    assert!(config.data_dir.ends_with(config.data_dir.file_name().unwrap()) && config.data_dir != Path::new("/nowhere"));
+    assert!(
+        config.data_dir.ends_with(config.data_dir.file_name().unwrap()) && config.data_dir != Path::new("/nowhere")
+    );
     assert_eq!(config.file.limits, Limits::default());
     assert_eq!(origin_of(&config.origins, "server.data_dir"), "--data");
     assert_eq!(origin_of(&config.origins, "limits.max_steps"), "default");

@@ -28,9 +28,8 @@ const PATIENCE: usize = 3_000;
 const SHORT_PATIENCE: usize = 250;
 
 /// What every test must have met, or its clients do not do what they are for.
-const CHECKED: [&str; 9] = [
-    "sessions", "inputs", "tool results", "responses", "forks", "cancelled", "deleted", "broken streams", "cursors",
-];
+const CHECKED: [&str; 9] =
+    ["sessions", "inputs", "tool results", "responses", "forks", "cancelled", "deleted", "broken streams", "cursors"];
 
 #[test]
 fn what_was_said_stays_true_1() {
@@ -57,9 +56,12 @@ fn survive(seed: u64) {
     let amount = std::env::var("MAINSTAY_KILLS").ok().map_or(KILLS, |text| text.parse().unwrap());
     let mut random = Random::new(seed);
     let mut points = POINTS.into_iter().cycle();
-    let kills: Vec<Kill> = (0..amount.div_ceil(TESTS))
-        .map(|index| if index % (POINTS_EACH + 1) == POINTS_EACH { Kill::Anytime } else { Kill::At(points.next().unwrap()) })
-        .collect();
+    let kills: Vec<Kill> =
+        (0..amount.div_ceil(TESTS))
+            .map(|index| {
+                if index % (POINTS_EACH + 1) == POINTS_EACH { Kill::Anytime } else { Kill::At(points.next().unwrap()) }
+            })
+            .collect();
     let mut tally = Tally::default();
     for kills in kills.chunks(KILLS_EACH) {
         let plan = Plan { kills: kills.to_vec(), bug: None, patience: PATIENCE };

@@ -58,7 +58,8 @@ async fn two_thousand_at_once() {
 
 /// Two turns of a session on one stream; the second begins when all streams are open.
 async fn client(server: Arc<Server>, all_open: Arc<Barrier>) {
-    let body = json!({ "agent": { "model": "mock" }, "input": "go", "stream": true, "environment": { "type": "none" } });
+    let body =
+        json!({ "agent": { "model": "mock" }, "input": "go", "stream": true, "environment": { "type": "none" } });
     let request = Request::post("/v1/agents/sessions", &body).key(&server.key);
     let mut incoming = open(server.address, &request).await.unwrap();
     assert_eq!(incoming.status, 200);

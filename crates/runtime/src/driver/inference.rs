@@ -13,7 +13,7 @@ use mainstay_session::{
 };
 use mainstay_store::{Error as StoreError, seam::Slice as Frame};
 use mainstay_vocabulary::{
-    Sequence, Tenant,
+    Epoch, Sequence, Tenant,
     inference::{Delta, Failure, Finished, Request},
     item::ItemKind,
 };
@@ -205,25 +205,24 @@ impl Driver {
         let Ok(bytes) = self.inner.journal.seal_slice(sealer, slice) else { return false };
         let frame = Frame { session: self.session, first: slice.first, last, bytes };
         let mut wait = RETRY;
+        // The epoch under which an attempt was sent whose outcome is not known yet.
+        let mut in_doubt = None;
         loop {
             let lease = self.inner.leases.current();
-            let error = match self.inner.journal.store.append_frames(lease, frame.clone()).await {
-                Ok(()) => return true,
-                Err(error) => error,
+            let written = match in_doubt {
+                Some(epoch) => self.is_held(&frame, epoch).await,
+                None => self.inner.journal.store.append_frames(lease, frame.clone()).await.map(|()| true),
             };
-            match error {
-                StoreError::Fenced if self.inner.leases.current() != lease => {}
-                StoreError::Unknown(_) if self.inner.leases.renew(lease.epoch).await.is_ok() => {
-                    let held = self.inner.journal.store.frames(self.session).await.unwrap_or_default();
-                    if held.iter().any(|held| held.first == frame.first) {
-                        return true;
-                    }
-                }
-                StoreError::Full | StoreError::Unavailable(_) | StoreError::Unknown(_) if self.inner.is_running() => {
+            match written {
+                Ok(true) => return true,
+                Ok(false) => in_doubt = None,
+                Err(StoreError::Fenced) if self.inner.leases.current() != lease => {}
+                Err(StoreError::Unknown(_)) => in_doubt = Some(lease.epoch),
+                Err(StoreError::Full | StoreError::Unavailable(_)) if self.inner.is_running() => {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(MAX_RETRY);
                 }
-                error => {
+                Err(error) => {
                     if error == StoreError::Fenced {
                         self.inner.lose();
                     }
@@ -234,6 +233,14 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// Whether a frame that was sent under `epoch` was applied; final, because the epoch is over.
+    async fn is_held(&self, frame: &Frame, epoch: Epoch) -> Result<bool, StoreError> {
+        let renewed = self.inner.leases.renew(epoch).await;
+        renewed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let held = self.inner.journal.store.frames(self.session).await?;
+        Ok(held.iter().any(|held| held.first == frame.first))
     }
 
     async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {

@@ -8,8 +8,8 @@ use crate::{
     assembly::{Assembly, Piece},
     command::{Decision, Envelope},
     event::{
-        CallOutcome, ErrorCode, Event, InferenceEnded, InferenceOutcome, Receipt, Shortfall, TurnEnded, TurnError,
-        TurnStarted, TurnStatus,
+        CallOutcome, ErrorCode, Event, InferenceEnded, InferenceOutcome, PROJECTOR, Receipt, Shortfall, TurnEnded,
+        TurnError, TurnStarted, TurnStatus,
     },
     state::{OpenInference, State},
 };
@@ -50,7 +50,12 @@ impl<'a> Draft<'a> {
     /// Starts a turn with an accepted input and takes it, and whatever else steers, into the context.
     pub(super) fn start_turn(&mut self, input: Sequence) {
         let deadline = self.at.plus_ms(self.state.spec.limits.wall_ms);
-        self.push(Event::TurnStarted(TurnStarted { input, spec_at: self.state.spec_at, deadline }));
+        self.push(Event::TurnStarted(TurnStarted {
+            input,
+            spec_at: self.state.spec_at,
+            deadline,
+            projector: PROJECTOR,
+        }));
         let mut inputs = vec![input];
         inputs.extend(self.steering().into_iter().filter(|steering| *steering != input));
         self.push(Event::InputIncorporated { inputs });

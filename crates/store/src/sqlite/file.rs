@@ -4,6 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -57,20 +58,36 @@ impl Folder {
     /// Makes the directory and the database where they do not exist.
     ///
     /// A crash at any point leaves either no `mainstay.db`, and what was begun is thrown away here next time, or a
-    /// complete one: it is synced before the rename and the folder after it.
+    /// complete one: it is synced before the rename and the folder after it. Names that are found are synced again: the
+    /// process that made them may have died before it did, and a power loss could still take them away.
     pub(super) fn prepare(&self) -> Result<(), Error> {
         if rusqlite::version_number() < OLDEST_SQLITE {
             return Err(Error::Unavailable(format!("SQLite {} is too old", rusqlite::version())));
         }
         let made = |error: io::Error| fault::file(&error);
-        if !self.blobs().is_dir() {
-            fs::create_dir_all(self.blobs()).map_err(made)?;
-            sync_folder(&self.path).map_err(made)?;
-            if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                sync_folder(parent).map_err(made)?;
+        fs::create_dir_all(self.blobs()).map_err(made)?;
+        sync_folder(&self.path).map_err(made)?;
+        if self.database().exists() {
+            return Ok(());
+        }
+        self.sync_ancestors().map_err(made)?;
+        self.create()
+    }
+
+    /// Makes the directory's own name durable, and those of the folders above it, any of which may have been made with
+    /// it: up to where another file system begins or nothing may be read.
+    fn sync_ancestors(&self) -> io::Result<()> {
+        let path = self.path.canonicalize()?;
+        let device = fs::metadata(&path)?.dev();
+        for folder in path.ancestors().skip(1) {
+            match fs::metadata(folder).and_then(|found| Ok((found.dev(), File::open(folder)?))) {
+                Ok((other, _)) if other != device => break,
+                Ok((_, opened)) => opened.sync_all()?,
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+                Err(error) => return Err(error),
             }
         }
-        if self.database().exists() { Ok(()) } else { self.create() }
+        Ok(())
     }
 
     fn create(&self) -> Result<(), Error> {

@@ -49,10 +49,10 @@ pub(super) fn command(world: &mut World, session: SessionId) -> Option<Composed>
         13..16 => add_items(world),
         16..19 => cancel_over(world, session),
         19..24 => return_again(world, session)?,
-        24..64 if !state.calls.is_empty() => return_call(world, &state),
-        24..64 if !state.unanswered.is_empty() => answer(world, &state),
-        24..34 if state.turn.is_some() => cancel(),
-        24..26 => cancel(),
+        24..52 if !state.calls.is_empty() => return_call(world, &state),
+        24..52 if !state.unanswered.is_empty() => answer(world, &state),
+        52..60 if state.turn.is_some() => cancel(),
+        52 => cancel(),
         _ => accept(world, &state),
     };
     Some(composed)

@@ -23,8 +23,8 @@ impl Progress {
     pub(crate) fn see(&mut self, op: &Op) {
         if let Op::Mark(number) = op {
             match Mark::read(*number) {
-                Mark::Made(call) => self.made = self.made.max(call + 1),
-                Mark::Answered(call) => self.answered = self.answered.max(call + 1),
+                Mark::Made { call } => self.made = self.made.max(call + 1),
+                Mark::Answered { call, .. } => self.answered = self.answered.max(call + 1),
             }
         }
     }

@@ -148,7 +148,7 @@ impl History {
 /// A long life: everything that a batch can carry, group commits, blobs as rows and as files, an erasure, takeovers,
 /// and enough of it that the log is checkpointed and begun anew several times.
 pub(crate) fn long(seed: u64, steps: usize) -> Vec<Step> {
-    let mut author = Author { random: Random::new(seed), heads: [0; SESSIONS as usize], ordinals: [0; 6], scope: 0 };
+    let mut author = Author::new(seed);
     let mut script = vec![Step::Burst(vec![Call::Acquire])];
     for number in 0..SESSIONS - 1 {
         script.push(Step::Burst(vec![author.commit(number)]));
@@ -166,6 +166,21 @@ pub(crate) fn long(seed: u64, steps: usize) -> Vec<Step> {
         let calls = if author.random.percent(35) { author.random.below(7) + 2 } else { 1 };
         script.push(Step::Burst((0..calls).map(|_| author.call()).collect()));
     }
+    script
+}
+
+/// A life with one of everything, for faults: small, but for one event that fills the log.
+pub(crate) fn varied(seed: u64) -> Vec<Step> {
+    let mut author = Author::new(seed);
+    let mut script = vec![Step::Burst(vec![Call::Acquire]), Step::Burst(vec![author.commit(0)])];
+    script.push(Step::Burst((1..4).flat_map(|number| [author.commit(number), author.append(number)]).collect()));
+    script.push(Step::Burst(vec![author.large_blob(0)]));
+    let mut filling = author.batch(1);
+    filling.events[0] = vec![5; 1_100_000].into();
+    script.push(Step::Burst(vec![Call::Commit(Box::new(filling))]));
+    script.push(Step::Burst(vec![author.commit(1), author.append(1), author.commit(2)]));
+    script.push(Step::Burst(vec![author.erase(0)]));
+    script.extend([Step::Reopen, Step::Burst(vec![Call::Acquire]), Step::Burst(vec![author.commit(2)])]);
     script
 }
 
@@ -191,6 +206,11 @@ struct Author {
 }
 
 impl Author {
+    fn new(seed: u64) -> Self {
+        let none = [0; SESSIONS as usize];
+        Self { random: Random::new(seed), heads: none, ordinals: none, scope: 0 }
+    }
+
     fn call(&mut self) -> Call {
         let number = self.random.below(u64::from(SESSIONS) - 1) as u8;
         // Session 0 is erased one day and takes no slices after it.
@@ -254,7 +274,6 @@ impl Author {
 
     fn large_blob(&mut self, number: u8) -> Call {
         let mut batch = self.batch(number);
-        batch.erase = false;
         // One that is there keeps its content.
         let digest = [self.heads[0] as u8 % BLOBS; 32];
         batch.blobs.push(Blob { digest, bytes: self.random.bytes(270_000).into() });

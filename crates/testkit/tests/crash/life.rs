@@ -50,34 +50,34 @@ impl Drop for Scratch {
     }
 }
 
-/// Opens the store whose data directory is in a folder.
+/// Opens the store whose data directory is to be made, with the folder that it is in, in a folder.
 pub(crate) fn open(root: &Path) -> Result<Arc<dyn Store>, Error> {
-    sqlite::open(Options { dir: root.join("data"), most_bytes: None })
+    sqlite::open(Options { dir: root.join("home/data"), most_bytes: None })
 }
 
-/// A mark: a call was made, or answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A mark: a call was made, or answered. A call that failed is made again under the number of that attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Mark {
-    Made(usize),
-    Answered(usize),
+    Made { call: usize },
+    Answered { call: usize, attempt: u32 },
 }
 
 impl Mark {
     pub(crate) const fn read(number: u64) -> Self {
-        let call = (number / 2) as usize;
-        if number.is_multiple_of(2) { Self::Made(call) } else { Self::Answered(call) }
+        let (call, attempt) = ((number as u32) as usize, (number >> 32) as u32);
+        if attempt == 0 { Self::Made { call } } else { Self::Answered { call, attempt: attempt - 1 } }
     }
 
     pub(crate) fn set(self) {
         mark(match self {
-            Self::Made(call) => call as u64 * 2,
-            Self::Answered(call) => call as u64 * 2 + 1,
+            Self::Made { call } => call as u64,
+            Self::Answered { call, attempt } => call as u64 | u64::from(attempt + 1) << 32,
         });
     }
 }
 
 struct Answered {
-    call: usize,
+    mark: Mark,
     once: AtomicBool,
     waiting: Thread,
 }
@@ -85,7 +85,7 @@ struct Answered {
 impl Wake for Answered {
     fn wake(self: Arc<Self>) {
         if !self.once.swap(true, Ordering::SeqCst) {
-            Mark::Answered(self.call).set();
+            self.mark.set();
         }
         self.waiting.unpark();
     }
@@ -99,12 +99,16 @@ pub(crate) fn live(recording: &Recording, (history, skipped): (&History, usize))
         match step {
             Step::Burst(calls) if call < skipped => call += calls.len(),
             Step::Burst(calls) => {
-                let answers = burst(recording, &*store, (calls, call, epoch));
-                for answer in answers {
-                    assert_eq!(answer, *history.answer(call), "call {call} of {}", history.length());
+                let attempt = Attempt { first: call, number: 0, epoch };
+                let answers = burst(recording, &*store, (calls, attempt));
+                for (made, answer) in calls.iter().zip(answers) {
+                    match (made, &answer) {
+                        // A crash may have left an epoch that the model does not know of.
+                        (Call::Acquire, Ok(given)) if *given >= history.epoch(call + 1) => epoch = Epoch(*given),
+                        _ => assert_eq!(answer, *history.answer(call), "call {call} of {}", history.length()),
+                    }
                     call += 1;
                 }
-                epoch = Epoch(history.epoch(call));
             }
             Step::Reopen if call < skipped => {}
             Step::Reopen => {
@@ -115,25 +119,31 @@ pub(crate) fn live(recording: &Recording, (history, skipped): (&History, usize))
     }
 }
 
+/// As which calls a burst counts, and under which lease.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(crate) first: usize,
+    pub(crate) number: u32,
+    pub(crate) epoch: Epoch,
+}
+
 /// Makes calls at once. The writer is stopped at the first change that it makes for the first call, until all are
 /// made; so it does the same every time.
-pub(crate) fn burst(
-    recording: &Recording,
-    store: &dyn Store,
-    (calls, first, epoch): (&[Call], usize, Epoch),
-) -> Vec<Outcome> {
+pub(crate) fn burst(recording: &Recording, store: &dyn Store, (calls, attempt): (&[Call], Attempt)) -> Vec<Outcome> {
+    let Attempt { first, number, epoch } = attempt;
+    let answered = |index| Mark::Answered { call: first + index, attempt: number };
     // What the writer still does for the calls before comes to its end: it answers one thing after the other.
     drop(wait(store.frames(session(0))));
-    (first..first + calls.len()).for_each(|call| Mark::Made(call).set());
+    (first..first + calls.len()).for_each(|call| Mark::Made { call }.set());
     if let [alone @ Call::Sweep(_)] = calls {
         let outcome = wait(alone.make(store, epoch));
-        Mark::Answered(first).set();
+        answered(0).set();
         return vec![outcome];
     }
     let held = recording.hold();
     let mut answers: Vec<(Pending<'_>, Option<Outcome>)> = Vec::new();
     for (index, call) in calls.iter().enumerate() {
-        let mut answer = Pending::new(call.make(store, epoch), first + index);
+        let mut answer = Pending::new(call.make(store, epoch), answered(index));
         let mut done = answer.poll();
         while index == 0 && done.is_none() && !held.a_call_waits() {
             thread::yield_now();
@@ -151,8 +161,8 @@ struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    fn new(answer: Answer<'a, u64>, call: usize) -> Self {
-        let waker = Answered { call, once: AtomicBool::new(false), waiting: thread::current() };
+    fn new(answer: Answer<'a, u64>, mark: Mark) -> Self {
+        let waker = Answered { mark, once: AtomicBool::new(false), waiting: thread::current() };
         Self { answer, waker: Waker::from(Arc::new(waker)) }
     }
 

@@ -6,6 +6,7 @@
 mod check;
 mod choice;
 mod content;
+mod crash_faults;
 mod crash_states;
 mod disk;
 mod history;

@@ -43,7 +43,9 @@ async fn bodies_that_are_too_large() {
     }
     // Many at once, none of them whole: what is read of them is bounded together.
     let head = |length: usize| {
-        format!("POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n")
+        format!(
+            "POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {length}\r\n\r\n"
+        )
     };
     let mut open = Vec::new();
     for _ in 0..SLOW {
@@ -95,7 +97,8 @@ async fn old_clients_and_requests_behind_each_other() {
     let address = siege.server.address;
     let said = answer(address, b"GET /healthz HTTP/1.0\r\n\r\n").await;
     assert!(said.starts_with("HTTP/1.0 200") && said.ends_with("ok\n"), "{said}");
-    let twice = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let twice =
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nGET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let said = answer(address, twice).await;
     assert!(said.starts_with("HTTP/1.1 200") && said.contains("HTTP/1.1 401"), "{said}");
     let behind = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n\x00\x01garbage\r\n\r\n";
@@ -150,7 +153,8 @@ async fn trickle(address: SocketAddr, beginning: String) -> String {
 #[tokio::test]
 async fn a_thousand_streams_that_are_left() {
     let siege = Siege::begin("left").await;
-    let session = json!({ "agent": { "model": "mock" }, "input": "x", "stream": true, "environment": { "type": "none" } });
+    let session =
+        json!({ "agent": { "model": "mock" }, "input": "x", "stream": true, "environment": { "type": "none" } });
     let response = json!({ "model": "mock", "input": "x", "stream": true });
     for _ in 0..STREAMS / AT_ONCE {
         let mut clients = JoinSet::new();

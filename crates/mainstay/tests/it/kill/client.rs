@@ -67,7 +67,9 @@ impl Shared {
                 // Another test's server may have taken the port of one that was killed: 401.
                 Ok(reply) if matches!(reply.status, 401 | 503) => {}
                 Ok(reply) if reply.status >= 500 => {
-                    return Err(self.find(format!("{} {}: {} {}", request.method, request.path, reply.status, reply.text)));
+                    return Err(
+                        self.find(format!("{} {}: {} {}", request.method, request.path, reply.status, reply.text))
+                    );
                 }
                 Ok(reply) => return Ok(reply),
                 Err(_) => {}

@@ -173,7 +173,11 @@ impl Client<'_> {
         let reply = self.shared.call(&Request::new("DELETE", response.path(""))).await?;
         response.is_deleted = true;
         // 404: it was deleted, and the process killed before it said so.
-        if matches!(reply.status, 200 | 404) { Ok(()) } else { Err(self.shared.find(format!("delete: {}", reply.text))) }
+        if matches!(reply.status, 200 | 404) {
+            Ok(())
+        } else {
+            Err(self.shared.find(format!("delete: {}", reply.text)))
+        }
     }
 
     async fn rest(&self, response: &mut Response) -> Result<(), Broken> {
@@ -211,12 +215,7 @@ impl Response {
     }
 
     /// All that must be true of it in the end.
-    pub(super) async fn check(
-        &self,
-        shared: &Shared,
-        random: &mut Random,
-        tally: &mut Tally,
-    ) -> Result<(), Broken> {
+    pub(super) async fn check(&self, shared: &Shared, random: &mut Random, tally: &mut Tally) -> Result<(), Broken> {
         tally.check("responses", 1);
         tally.check("forks", usize::from(self.is_fork));
         tally.check("cancelled", usize::from(self.object["status"] == "cancelled"));
@@ -246,7 +245,9 @@ impl Response {
         let now = shared.expect(&Request::get(self.path("")), 200).await?;
         let last = whole.iter().rev().nth(1).map(|event| data(event)["response"].clone());
         if now != self.object || Some(&now) != last.as_ref() {
-            return Err(shared.find(format!("{}:\n  was {}\n  is {now}\n  in the stream {last:?}", self.id, self.object)));
+            return Err(
+                shared.find(format!("{}:\n  was {}\n  is {now}\n  in the stream {last:?}", self.id, self.object))
+            );
         }
         self.check_answer(shared)?;
         self.check_input(shared).await

@@ -1,19 +1,15 @@
 //! One data directory, the clients that work on it and the processes that are killed under them.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
-    os::unix::process::ExitStatusExt,
-    process::ExitStatus,
-    sync::Arc,
-    time::Duration,
+    collections::BTreeMap, fmt, os::unix::process::ExitStatusExt, process::ExitStatus, sync::Arc, time::Duration,
 };
 
 use mainstay_runtime::fault::{Bug, Point};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
-    agents, client::{Broken, Shared},
+    agents,
+    client::{Broken, Shared},
     responses,
 };
 use crate::{
@@ -170,7 +166,8 @@ impl World<'_> {
             self.kill(*kill, random, tally).await?;
             self.shared.sound()?;
         }
-        let mut server = self.start(None).map_err(|status| self.shared.find(format!("no start after kills: {status}")))?;
+        let mut server =
+            self.start(None).map_err(|status| self.shared.find(format!("no start after kills: {status}")))?;
         self.shared.address.send_replace(Some(server.address));
         self.shared.calm.send_replace(true);
         let checks = async {
@@ -213,7 +210,10 @@ impl World<'_> {
                     let died = self.wait(&mut server).await?;
                     self.shared.address.send_replace(None);
                     server.kill();
-                    let Some(status) = died else { tally.count("a point in vain"); continue };
+                    let Some(status) = died else {
+                        tally.count("a point in vain");
+                        continue;
+                    };
                     self.check_death(status)?;
                 }
                 Err(status) => self.check_death(status)?,

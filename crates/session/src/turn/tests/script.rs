@@ -22,10 +22,9 @@ use crate::{
     assembly::Assembly,
     command::{Accept, Begin, Create, Decision, RecordInference},
     context::Context,
-    event::{Created, Delivery, Input, Kind, LateOutcome, Receipt, Route, TurnOptions, TurnStatus},
-    feed::{Cursor, Moment, Recorded, Shown, Slice, What, expand},
-    spec::{CallMode, Interruption, Retention},
-    state::Phase,
+    event::{Created, Delivery, Input, Kind, Receipt, Route, TurnOptions, TurnStatus},
+    feed::{Cursor, Moment, Recorded, Shown, Slice, What},
+    spec::{CallMode, Interruption},
     turn::{Wanted, deadline, decide, next},
 };
 

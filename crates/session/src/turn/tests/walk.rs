@@ -230,3 +230,24 @@ fn random_walks_keep_every_invariant_and_come_to_rest() {
         assert!(walked.is_ok_and(|events| events > 40), "seed {seed}");
     }
 }
+
+#[test]
+fn a_session_that_grows_older_does_not_grow_larger() {
+    let mut script = Script::new(spec(CallMode::Wait, Interruption::Restart));
+    let mut sizes = Vec::new();
+    for round in 0..60 {
+        script.give(say(Delivery::Steer, "hello"));
+        script.give(begin(false));
+        let call = script.show_call(0, "add");
+        script.give(say(Delivery::Queue, "next"));
+        script.finish(Stop::ToolCalls);
+        if round % 2 == 0 {
+            script.give(Command::ReturnCall { turn: None, result: result_item(&call) });
+        }
+        script.give(Command::Cancel { turn: None });
+        script.answer("well");
+        sizes.push(serde_json::to_vec(&script.state).unwrap().len());
+    }
+    let (early, late) = (sizes[3], sizes[59]);
+    assert!(late < early + 100, "{early} bytes early, {late} bytes late");
+}

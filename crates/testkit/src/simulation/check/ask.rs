@@ -51,6 +51,9 @@ fn check_answers(ask: &Ask, note: &mut dyn FnMut(String)) {
                     note("was accepted by another session".to_owned());
                 }
             }
+            Reply::Refused(why) if fresh > 0 && ask.key.is_some() && why.contains("refuses") => {
+                note("was refused after it had been accepted".to_owned());
+            }
             Reply::Mismatch if !ask.is_impostor => note("does not match itself".to_owned()),
             Reply::Mismatch | Reply::Refused(_) | Reply::Unsure(_) => {}
         }

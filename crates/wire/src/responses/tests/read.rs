@@ -9,10 +9,11 @@ use mainstay_vocabulary::{
 };
 use serde_json::{Value, json};
 
+use crate::fields::Invalid;
 use crate::{
     conversations::{CreateConversation, read_items, read_update},
     responses::{
-        CreateResponse, Invalid,
+        CreateResponse,
         input::Element,
         item::{Shape, item_json},
         page::{Page, list_json},

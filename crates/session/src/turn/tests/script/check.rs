@@ -115,6 +115,7 @@ impl Script {
         assert_same(&expand(&self.journal, &self.slices), &self.live);
         if self.state.turn.as_ref().is_none_or(|turn| turn.inference.is_none()) {
             assert_same(&expand(&self.journal, &[]), &self.live);
+            assert_eq!(self.state.next_ordinal, self.next_ordinal, "ordinals would be used again");
         }
     }
 }
