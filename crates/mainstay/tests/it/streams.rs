@@ -104,3 +104,66 @@ fn allow_files(count: u64) {
     assert!(limit.maximum.is_none_or(|maximum| maximum >= count), "too few open files allowed: {limit:?}");
     setrlimit(Resource::Nofile, Rlimit { current: Some(count), ..limit }).unwrap();
 }
+
+/// Words enough for a turn that goes on while others come and go.
+const LONG: &str = r#"
+[[reply]]
+repeat = true
+steps = [{ echo = true, delay_ms = 2 }]
+"#;
+const READERS: usize = 8;
+/// Inputs to the turn that runs.
+const STEERS: usize = 200;
+/// Between two of them: a few words.
+const STEER_PAUSE: Duration = Duration::from_millis(10);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_comes_and_goes_misses_nothing() {
+    let home = Home::new("come-and-go", LONG, "");
+    let server = Arc::new(home.start());
+    let words: String = (0..700).map(|number| format!("{number} ")).collect();
+    let body = json!({ "agent": { "model": "mock" }, "input": words, "environment": { "type": "none" } });
+    let session = server.post("/v1/agents/sessions", &body).await.json()["id"].as_str().unwrap().to_owned();
+    let is_over = Arc::new(AtomicBool::new(false));
+    let mut readers = JoinSet::new();
+    for _ in 0..READERS {
+        readers.spawn(come_and_go(Arc::clone(&server), session.clone(), Arc::clone(&is_over)));
+    }
+    let path = format!("/v1/agents/sessions/{session}");
+    for number in 0..STEERS {
+        let message = json!({ "events": [{ "type": "agent.session.input.message", "input": format!("and {number}") }] });
+        assert_eq!(server.post(&format!("{path}/events"), &message).await.status, 202);
+        tokio::time::sleep(STEER_PAUSE).await;
+    }
+    while server.get(&path).await.json()["status"] != "idle" {
+        tokio::time::sleep(LOOK).await;
+    }
+    is_over.store(true, Ordering::Relaxed);
+    let mut whole: Option<Vec<String>> = None;
+    while let Some(seen) = readers.join_next().await {
+        let seen = seen.unwrap();
+        let first = whole.get_or_insert_with(|| seen.clone());
+        let differs = first.iter().zip(&seen).find(|(first, seen)| first != seen);
+        assert_eq!((differs, first.len()), (None, seen.len()));
+    }
+    home.check_log();
+}
+
+/// Reads a session's events, a few at a time, until it is idle and all is over.
+async fn come_and_go(server: Arc<Server>, session: String, is_over: Arc<AtomicBool>) -> Vec<String> {
+    let mut seen: Vec<String> = Vec::new();
+    loop {
+        let beginning = format!("evt_{}_0_0_0", session.trim_start_matches("sess_"));
+        let last = seen.last().map_or(beginning, |event| field(event, "id").unwrap().to_owned());
+        let request = Request::get(format!("/v1/agents/sessions/{session}/events")).header("last-event-id", last);
+        let mut incoming = open(server.address, &request.key(&server.key)).await.unwrap();
+        assert_eq!(incoming.status, 200);
+        for _ in 0..2 {
+            let is_idle = seen.last().is_some_and(|event| field(event, "event") == Some("agent.session.idle"));
+            if is_idle && is_over.load(Ordering::Relaxed) {
+                return seen;
+            }
+            seen.push(incoming.event().await.unwrap().expect("the stream goes on"));
+        }
+    }
+}

@@ -66,12 +66,17 @@ impl Folder {
         }
         let made = |error: io::Error| fault::file(&error);
         fs::create_dir_all(self.blobs()).map_err(made)?;
-        sync_folder(&self.path).map_err(made)?;
+        self.sync().map_err(made)?;
         if self.database().exists() {
             return Ok(());
         }
         self.sync_ancestors().map_err(made)?;
         self.create()
+    }
+
+    /// Makes the names in the directory durable.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        sync_folder(&self.path)
     }
 
     /// Makes the directory's own name durable, and those of the folders above it, any of which may have been made with
@@ -103,7 +108,7 @@ impl Folder {
         File::open(&unfinished)
             .and_then(|file| file.sync_all())
             .and_then(|()| fs::rename(&unfinished, self.database()))
-            .and_then(|()| sync_folder(&self.path))
+            .and_then(|()| self.sync())
             .map_err(|error| fault::file(&error))
     }
 

@@ -191,6 +191,8 @@ impl Lane {
         let mut open = Open::new(&self.folder, self.most_pages)?;
         open.rewrite()?;
         open.grow(&self.folder);
+        // SQLite syncs the name of a log that it makes, but does not say when that fails.
+        self.folder.sync().map_err(|error| fault::file(&error))?;
         self.open = Some(open);
         self.readers.open();
         Ok(())

@@ -109,7 +109,7 @@ fn second_life(first: &History, (end, killed): (&End, bool), tally: Tally) -> Ta
     // A process that was killed leaves its unsynced changes to the next; a power loss leaves none.
     let disk = if killed { end.disk.renumbered(&trace.names) } else { Disk::settled(&end.remains, &trace.names) };
     // Until something new is answered, only what the first life was answered must be there.
-    let least = if killed { *end.progress.calls().start() } else { found };
+    let least = if killed { found.min(end.progress.answered) } else { found };
     let mut checker = Checker::new(&history, checker.tally);
     walk((disk, Progress { made: found, answered: least }), &trace.ops, |at, disk, progress| {
         let answered = at > 0 && matches!(trace.ops[at], Op::Mark(_));
