@@ -155,24 +155,14 @@ pub(crate) unsafe extern "C" fn write(descriptor: c_int, bytes: *const u8, count
 }
 
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pwrite(
-    descriptor: c_int,
-    bytes: *const u8,
-    count: size_t,
-    offset: off_t,
-) -> ssize_t {
+pub(crate) unsafe extern "C" fn pwrite(descriptor: c_int, bytes: *const u8, count: size_t, offset: off_t) -> ssize_t {
     let real = |count: size_t| unsafe { libc::syscall(libc::SYS_pwrite64, descriptor, bytes, count, offset) };
     let Some(at) = on_file(descriptor) else { return real(count) as ssize_t };
     record(at, (offset, unsafe { std::slice::from_raw_parts(bytes, count) }), real)
 }
 
 #[unsafe(no_mangle)]
-pub(crate) unsafe extern "C" fn pwrite64(
-    descriptor: c_int,
-    bytes: *const u8,
-    count: size_t,
-    offset: off_t,
-) -> ssize_t {
+pub(crate) unsafe extern "C" fn pwrite64(descriptor: c_int, bytes: *const u8, count: size_t, offset: off_t) -> ssize_t {
     unsafe { pwrite(descriptor, bytes, count, offset) }
 }
 

@@ -207,4 +207,3 @@ fn scan(root: &Path, folder: &Path, names: &mut BTreeMap<PathBuf, FileId>) -> io
     }
     Ok(())
 }
-

@@ -68,10 +68,10 @@ impl Driver {
         batch.wakeups = wakeups(decision.deadline);
         self.inner.faults.pass(points.0);
         let chain = batch.chain;
-        let took_snapshot = batch.snapshot.is_some();
+        let wanted_snapshot = self.wants_snapshot(&decision.after, events.len());
         self.send(batch).await?;
         self.inner.faults.pass(points.1);
-        self.since_snapshot = if took_snapshot { 0 } else { self.since_snapshot + events.len() as u64 };
+        self.since_snapshot = if wanted_snapshot { 0 } else { self.since_snapshot + events.len() as u64 };
         self.chain = chain;
         self.state = Arc::new(decision.after);
         let mut moments = shown;
@@ -88,6 +88,7 @@ impl Driver {
             moments.reverse();
         }
         self.inner.hub.publish(self.session, moments);
+        self.last_shown = self.next_ordinal.saturating_sub(1);
         self.follow_inference();
         Ok(())
     }
@@ -103,8 +104,7 @@ impl Driver {
             events
         };
         let sealed = self.inner.journal.seal(sealer, &stamp, at_rest)?;
-        let wants_snapshot = self.since_snapshot + events.len() as u64 >= SNAPSHOT_EVENTS
-            && after.spec.retention == Retention::Keep;
+        let wants_snapshot = self.wants_snapshot(after, events.len());
         let snapshot = if wants_snapshot { self.inner.journal.seal_snapshot(sealer, after) } else { None };
         let mut op = [0; 16];
         self.inner.journal.entropy.fill(&mut op);
@@ -127,6 +127,10 @@ impl Driver {
         })
     }
 
+    fn wants_snapshot(&self, after: &State, events: usize) -> bool {
+        after.spec.retention == Retention::Keep && self.since_snapshot + events as u64 >= SNAPSHOT_EVENTS
+    }
+
     /// Sends a batch until its fate is known.
     async fn send(&self, batch: Batch) -> Result<(), Failed> {
         let faults = &self.inner.faults;
@@ -139,7 +143,7 @@ impl Driver {
             match error {
                 StoreError::Conflict { .. } => return Err(Failed::Moved),
                 StoreError::Duplicate(remembered) => return Err(Failed::Duplicate(remembered)),
-                StoreError::Fenced if self.inner.leases.current() != lease => {}
+                StoreError::Fenced if self.inner.leases.settled().await != lease => {}
                 StoreError::Fenced if faults.has(Bug::LeaseKept) => drop(self.inner.leases.renew(lease.epoch).await?),
                 StoreError::Fenced => {
                     self.inner.lose();

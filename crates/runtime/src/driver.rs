@@ -26,6 +26,7 @@ use crate::{
     engine::{Accepted, Caller, Inner},
     error::Error,
     fault::{Bug, Point},
+    journal::Loaded,
     meter,
     prompt::Prompt,
     task::Stage,
@@ -82,21 +83,25 @@ pub(crate) struct Driver {
     prompt: Prompt,
     shown: Assembly,
     running: Option<Running>,
+    /// The ordinal of the last delta that followers have seen.
+    pub(crate) last_shown: u64,
     is_stale: bool,
+    /// How long to wait before a stale session is loaded again.
+    reload_in: Duration,
+    inbox: mpsc::Receiver<Message>,
 }
 
 /// Drives a session until it rests.
-pub(crate) async fn drive(inner: Arc<Inner>, session: SessionId, mut inbox: mpsc::Receiver<Message>) {
-    let mut driver = Driver::unborn(inner, session);
+pub(crate) async fn drive(inner: Arc<Inner>, session: SessionId, inbox: mpsc::Receiver<Message>) {
+    let mut driver = Driver::unborn(inner, session, inbox);
     if let Err(error) = driver.load().await {
-        driver.refuse_all(&mut inbox, &error);
-        return;
+        return driver.refuse_all(&error);
     }
-    driver.run(&mut inbox).await;
+    driver.run().await;
 }
 
 impl Driver {
-    fn unborn(inner: Arc<Inner>, session: SessionId) -> Self {
+    fn unborn(inner: Arc<Inner>, session: SessionId, inbox: mpsc::Receiver<Message>) -> Self {
         Self {
             inner,
             session,
@@ -110,7 +115,10 @@ impl Driver {
             prompt: Prompt::default(),
             shown: Assembly::default(),
             running: None,
+            last_shown: 0,
             is_stale: false,
+            reload_in: RETRY,
+            inbox,
         }
     }
 
@@ -119,30 +127,42 @@ impl Driver {
         let loaded = self.inner.journal.load(self.session).await?;
         self.is_stale = false;
         let Some(loaded) = loaded else { return Ok(()) };
-        if loaded.state.sequence != self.state.sequence {
-            self.inner.hub.reset(self.session);
+        // What is in memory has been committed: where nothing was added it holds, and more than the journal may keep.
+        let is_unchanged = self.sealer.is_some() && loaded.state.sequence == self.state.sequence;
+        if !is_unchanged {
+            self.take_over(loaded);
         }
-        self.next_ordinal = self.next_ordinal.max(loaded.state.next_ordinal);
-        self.tenant = Some(loaded.tenant);
-        self.sealer = Some(loaded.sealer);
-        self.chain = loaded.chain;
-        self.state = Arc::new(loaded.state);
-        self.context = None;
         self.follow_inference();
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open = turn.inference.as_ref().map(|open| open.intent);
         let is_ours = open.is_some() && open == self.running.as_ref().map(|running| running.intent);
-        let is_lost = self.state.spec.retention == Retention::ReceiptOnly;
-        if is_ours || (open.is_none() && !is_lost) {
+        let is_lost = self.state.spec.retention == Retention::ReceiptOnly && !is_unchanged;
+        if !is_lost && (is_ours || open.is_none()) {
             return Ok(());
         }
         self.running = None;
+        // Frames may hold what nobody could show: followers read it before they see how the inference ended.
+        self.inner.hub.reset(self.session);
         self.shown = Assembly::resuming(turn.continued.as_ref());
         self.take_frames(open.unwrap_or_default()).await?;
         if !self.inner.faults.has(Bug::NoRecovery) {
             self.recover().await?;
         }
         Ok(())
+    }
+
+    fn take_over(&mut self, loaded: Loaded) {
+        if self.sealer.is_some() {
+            self.inner.hub.reset(self.session);
+        }
+        self.next_ordinal = self.next_ordinal.max(loaded.state.next_ordinal);
+        self.last_shown = self.next_ordinal.saturating_sub(1);
+        self.tenant = Some(loaded.tenant);
+        self.sealer = Some(loaded.sealer);
+        self.chain = loaded.chain;
+        self.state = Arc::new(loaded.state);
+        self.since_snapshot = loaded.since_snapshot;
+        self.context = None;
     }
 
     async fn take_frames(&mut self, intent: Sequence) -> Result<(), Error> {
@@ -152,6 +172,7 @@ impl Driver {
         if !self.inner.faults.has(Bug::OrdinalsReused) {
             self.next_ordinal = self.next_ordinal.max(last.unwrap_or(0));
         }
+        self.last_shown = self.next_ordinal.saturating_sub(1);
         slices.retain(|slice| slice.after >= intent);
         if !self.inner.faults.has(Bug::FramesForgotten) {
             self.shown.take_slices(self.session, &slices);
@@ -174,32 +195,39 @@ impl Driver {
         Ok(())
     }
 
-    async fn run(&mut self, inbox: &mut mpsc::Receiver<Message>) {
+    async fn run(&mut self) {
         let mut stage = self.inner.tasks.stage();
         let mut steps = Vec::new();
         loop {
             if *stage.borrow() == Stage::Stopped {
-                return self.refuse_all(inbox, &Error::Unavailable("the server is stopping".to_owned()));
+                return self.refuse_all(&Error::Unavailable("the server is stopping".to_owned()));
             }
             if self.is_stale
                 && let Err(error) = self.load().await
             {
-                return self.refuse_all(inbox, &error);
+                return self.refuse_all(&error);
             }
             if let Err(error) = self.advance().await {
-                return self.refuse_all(inbox, &error);
+                return self.refuse_all(&error);
             }
+            if self.is_stale {
+                // What made it stale may last: it is not loaded in a hot loop.
+                tokio::time::sleep(self.reload_in).await;
+                self.reload_in = (self.reload_in * 2).min(MAX_RETRY);
+                continue;
+            }
+            self.reload_in = RETRY;
             let sleep = self.time_to_sleep();
             tokio::select! {
                 biased;
                 _ = stage.changed() => {}
-                message = inbox.recv() => match message {
+                message = self.inbox.recv() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
                 },
                 () = next_steps(&mut self.running, &mut steps) => self.take_steps(&mut steps).await,
                 () = tokio::time::sleep(sleep) => {
-                    if self.rests() && self.inner.retire(self.session, inbox) {
+                    if self.rests() && self.inner.retire(self.session, &self.inbox) {
                         return;
                     }
                 }
@@ -250,15 +278,7 @@ impl Driver {
     async fn take(&mut self, message: Message) {
         match message {
             Message::Wake => {}
-            Message::View(caller, reply) => {
-                let view = if self.is_visible_to(&caller) && self.state.sequence.0 > 0 && !self.state.deleted {
-                    let ordinal = self.next_ordinal - 1;
-                    Ok(View { state: Arc::clone(&self.state), last: Cursor { sequence: self.state.sequence, ordinal } })
-                } else {
-                    Err(Error::NotFound)
-                };
-                let _ = reply.send(view);
-            }
+            Message::View(caller, reply) => drop(reply.send(self.view(&caller))),
             Message::Command(ask) => {
                 let Ask { caller, command, idempotency, reply } = *ask;
                 if self.inner.faults.has(Bug::AckBeforeCommit) {
@@ -275,6 +295,14 @@ impl Driver {
         }
     }
 
+    fn view(&self, caller: &Caller) -> Result<View, Error> {
+        if !self.is_visible_to(caller) || self.state.sequence.0 == 0 || self.state.deleted {
+            return Err(Error::NotFound);
+        }
+        let last = Cursor { sequence: self.state.sequence, ordinal: self.last_shown };
+        Ok(View { state: Arc::clone(&self.state), last })
+    }
+
     fn is_visible_to(&self, caller: &Caller) -> bool {
         self.tenant.as_ref().is_none_or(|tenant| *tenant == caller.tenant)
     }
@@ -285,13 +313,13 @@ impl Driver {
         command: Command,
         idempotency: Option<Idempotency>,
     ) -> Result<Accepted, Error> {
-        if !self.is_visible_to(caller) {
-            return Err(Error::NotFound);
-        }
         if self.tenant.is_none() {
             self.sealer = Some(self.inner.journal.sealer(&caller.tenant, self.session)?);
         }
         for _ in 0..MAX_RELOADS {
+            if !self.is_visible_to(caller) {
+                return Err(Error::NotFound);
+            }
             let before = self.state.sequence;
             let decision = match self.decide(command.clone()) {
                 Ok(decision) => decision,
@@ -408,10 +436,10 @@ impl Driver {
             };
             match self.commit(proposal).await {
                 Ok(()) => return,
-                Err(Failed::Error(Error::Full | Error::Unavailable(_)))
+                Err(Failed::Error(error @ (Error::Full | Error::Unavailable(_))))
                     if self.inner.is_running() && !self.inner.faults.has(Bug::OutcomeDropped) =>
                 {
-                    tokio::time::sleep(wait).await;
+                    self.wait_out(wait, &error).await;
                     wait = (wait * 2).min(MAX_RETRY);
                 }
                 Err(failed) => {
@@ -424,17 +452,39 @@ impl Driver {
         }
     }
 
-    /// Answers everything that waits and leaves.
-    fn refuse_all(&self, inbox: &mut mpsc::Receiver<Message>, error: &Error) {
+    /// Waits until a write is tried again. Commands that come meanwhile are refused with its reason, reads are answered.
+    async fn wait_out(&mut self, wait: Duration, error: &Error) {
+        let sleep = tokio::time::sleep(wait);
+        tokio::pin!(sleep);
         loop {
-            while let Ok(message) = inbox.try_recv() {
+            tokio::select! {
+                biased;
+                () = &mut sleep => return,
+                message = self.inbox.recv() => match message {
+                    Some(Message::Command(ask)) => drop(ask.reply.send(Err(error.clone()))),
+                    Some(Message::View(caller, reply)) => drop(reply.send(self.view(&caller))),
+                    Some(Message::Wake) => {}
+                    None => return sleep.await,
+                }
+            }
+        }
+    }
+
+    /// Answers everything that waits and leaves. Followers go back to the journal: it may hold what they were not shown.
+    fn refuse_all(&mut self, error: &Error) {
+        if self.inner.is_running() {
+            tracing::warn!(session = %self.session, %error, "a session is set aside");
+            self.inner.hub.reset(self.session);
+        }
+        loop {
+            while let Ok(message) = self.inbox.try_recv() {
                 match message {
                     Message::Command(ask) => drop(ask.reply.send(Err(error.clone()))),
                     Message::View(_, reply) => drop(reply.send(Err(error.clone()))),
                     Message::Wake => {}
                 }
             }
-            if self.inner.retire(self.session, inbox) {
+            if self.inner.retire(self.session, &self.inbox) {
                 return;
             }
         }

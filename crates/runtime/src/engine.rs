@@ -255,10 +255,10 @@ impl Engine {
         idempotent: Option<Idempotent>,
     ) -> Result<(Accepted, Follow), Error> {
         let live = self.inner.hub.subscribe(session);
-        let accepted = self.submit(caller, session, command, idempotent).await;
-        let accepted = accepted.inspect_err(|_| self.inner.hub.release(session))?;
+        let accepted = self.submit(caller, session, command, idempotent).await?;
         let follow = if accepted.replayed {
-            Follow::after(Arc::clone(&self.inner), caller, accepted.session, Sequence(accepted.first.0 - 1))
+            let before = Sequence(accepted.first.0.saturating_sub(1));
+            Follow::after(Arc::clone(&self.inner), caller, accepted.session, before)
         } else {
             Follow::live(Arc::clone(&self.inner), caller, &accepted, live)
         };
@@ -383,9 +383,9 @@ impl Inner {
         Ok(())
     }
 
-    /// The driver of a session, where one runs.
+    /// The driver of a session, where one runs. One that died is none: recovery starts another.
     pub(crate) fn driver(&self, session: SessionId) -> Option<mpsc::Sender<Message>> {
-        self.sessions().get(&session).cloned()
+        self.sessions().get(&session).filter(|driver| !driver.is_closed()).cloned()
     }
 
     /// Takes a session out of memory unless a message waits for it.

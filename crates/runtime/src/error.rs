@@ -46,6 +46,8 @@ impl From<mainstay_store::Error> for Error {
         match error {
             Store::Full => Self::Full,
             Store::Corrupt(what) => Self::Corrupt(what),
+            // Trying again would not help.
+            Store::Malformed(rule) => Self::Corrupt(format!("a batch breaks a rule of the store: {rule}")),
             Store::Fenced => Self::Unavailable("another process has taken over".to_owned()),
             other => Self::Unavailable(other.to_string()),
         }

@@ -15,7 +15,7 @@ use crate::{
     driver::View,
     engine::{Accepted, Caller, Inner},
     error::Error,
-    hub::Shown,
+    hub::{Live, Shown},
     task::Stage,
 };
 
@@ -38,7 +38,7 @@ pub struct Follow {
     tenant: Tenant,
     session: SessionId,
     last: Cursor,
-    live: broadcast::Receiver<Shown>,
+    live: Live,
     catch_up: Option<CatchUp>,
     /// Whether nothing of it is at rest, so that what was missed is lost.
     is_volatile: bool,
@@ -46,7 +46,7 @@ pub struct Follow {
 
 impl Follow {
     /// What comes after a view.
-    pub(crate) fn from_view(inner: Arc<Inner>, caller: &Caller, view: View, live: broadcast::Receiver<Shown>) -> Self {
+    pub(crate) fn from_view(inner: Arc<Inner>, caller: &Caller, view: View, live: Live) -> Self {
         let session = view.state.session;
         let is_volatile = view.state.spec.retention == Retention::ReceiptOnly;
         let tenant = caller.tenant.clone();
@@ -58,10 +58,10 @@ impl Follow {
         inner: Arc<Inner>,
         caller: &Caller,
         accepted: &Accepted,
-        live: broadcast::Receiver<Shown>,
+        live: Live,
     ) -> Self {
         let state = Arc::new(State::unborn(accepted.session));
-        let last = Cursor { sequence: Sequence(accepted.first.0 - 1), ordinal: u64::MAX };
+        let last = Cursor { sequence: Sequence(accepted.first.0.saturating_sub(1)), ordinal: u64::MAX };
         let is_volatile = accepted.state.spec.retention == Retention::ReceiptOnly;
         let (session, tenant) = (accepted.session, caller.tenant.clone());
         Self { state, inner, tenant, session, last, live, catch_up: None, is_volatile }
@@ -80,52 +80,61 @@ impl Follow {
     pub async fn next(&mut self) -> Option<Result<Vec<Moment>, Error>> {
         let mut stage = self.inner.tasks.stage();
         loop {
-            if let Some(catch_up) = &mut self.catch_up {
-                let (moments, is_end) = match catch_up.next(&self.inner.journal, &self.tenant, self.last).await {
-                    Ok(found) => found,
-                    Err(error) => return Some(Err(error)),
-                };
-                if is_end {
-                    self.catch_up = None;
+            if self.catch_up.is_some() {
+                match self.read_on().await {
+                    Ok(moments) if moments.is_empty() => continue,
+                    other => return Some(other),
                 }
-                if let Some(moment) = moments.last() {
-                    self.last = moment.cursor;
-                    return Some(Ok(moments));
-                }
-                continue;
             }
             let shown = tokio::select! {
                 biased;
                 shown = self.live.recv() => shown,
                 _ = stage.wait_for(|stage| *stage == Stage::Stopped) => return None,
             };
-            match shown {
-                Ok(shown) => {
-                    let moments: Vec<Moment> = shown.iter().filter(|m| m.cursor > self.last).cloned().collect();
-                    if let Some(moment) = moments.last() {
-                        self.last = moment.cursor;
-                        return Some(Ok(moments));
-                    }
-                }
-                Err(broadcast::error::RecvError::Lagged(_)) if self.is_volatile => {
-                    return Some(Err(Error::Overloaded("deltas wait for a slow client of a response that is not stored")));
-                }
-                Err(broadcast::error::RecvError::Lagged(_)) => {
-                    self.catch_up = Some(CatchUp::after(self.session, self.last.sequence));
-                }
+            let missed = match &shown {
+                Ok(shown) => self.has_gap(shown),
+                Err(broadcast::error::RecvError::Lagged(_)) => true,
                 Err(broadcast::error::RecvError::Closed) => {
                     self.live = self.inner.hub.subscribe(self.session);
-                    self.catch_up = Some(CatchUp::after(self.session, self.last.sequence));
+                    true
                 }
+            };
+            if missed && self.is_volatile {
+                return Some(Err(Error::Overloaded("moments were missed of a response that is not stored")));
+            }
+            if missed {
+                self.catch_up = Some(CatchUp::after(self.session, self.last.sequence));
+            } else if let Ok(shown) = shown
+                && let moments = self.unseen(&shown)
+                && !moments.is_empty()
+            {
+                return Some(Ok(moments));
             }
         }
     }
-}
 
-impl Drop for Follow {
-    fn drop(&mut self) {
-        // The receiver itself still counts; it is replaced by one of a channel that nobody else holds.
-        self.live = broadcast::Sender::new(1).subscribe();
-        self.inner.hub.release(self.session);
+    async fn read_on(&mut self) -> Result<Vec<Moment>, Error> {
+        let Some(catch_up) = &mut self.catch_up else { return Ok(Vec::new()) };
+        let (moments, is_end) = catch_up.next(&self.inner.journal, &self.tenant, self.last).await?;
+        if is_end {
+            self.catch_up = None;
+        }
+        self.last = moments.last().map_or(self.last, |moment| moment.cursor);
+        Ok(moments)
+    }
+
+    /// Whether an event between the last moment and these was never shown: a commit of unknown outcome that took place.
+    fn has_gap(&self, shown: &Shown) -> bool {
+        let next = shown.iter().map(|moment| moment.cursor).filter(|cursor| *cursor > self.last).min();
+        next.is_some_and(|next| {
+            let known = if next.ordinal == 0 { self.last.sequence.next() } else { self.last.sequence };
+            next.sequence > known
+        })
+    }
+
+    fn unseen(&mut self, shown: &Shown) -> Vec<Moment> {
+        let moments: Vec<Moment> = shown.iter().filter(|moment| moment.cursor > self.last).cloned().collect();
+        self.last = moments.last().map_or(self.last, |moment| moment.cursor);
+        moments
     }
 }

@@ -16,13 +16,23 @@ const BACKLOG: usize = 64;
 pub(crate) type Shown = Arc<[Moment]>;
 
 /// Followers by session.
-#[derive(Debug, Default)]
-pub(crate) struct Hub(Mutex<HashMap<SessionId, broadcast::Sender<Shown>>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hub(Arc<Mutex<HashMap<SessionId, broadcast::Sender<Shown>>>>);
+
+/// One follower's place. Dropping it makes the hub forget a session that nobody follows any more.
+#[derive(Debug)]
+pub(crate) struct Live {
+    hub: Hub,
+    session: SessionId,
+    /// Always there until the drop.
+    shown: Option<broadcast::Receiver<Shown>>,
+}
 
 impl Hub {
     /// Follows a session from now on.
-    pub(crate) fn subscribe(&self, session: SessionId) -> broadcast::Receiver<Shown> {
-        self.lock().entry(session).or_insert_with(|| broadcast::Sender::new(BACKLOG)).subscribe()
+    pub(crate) fn subscribe(&self, session: SessionId) -> Live {
+        let shown = self.lock().entry(session).or_insert_with(|| broadcast::Sender::new(BACKLOG)).subscribe();
+        Live { hub: self.clone(), session, shown: Some(shown) }
     }
 
     /// Shows what a commit made true.
@@ -40,8 +50,7 @@ impl Hub {
         self.lock().remove(&session);
     }
 
-    /// Forgets a session that nobody follows.
-    pub(crate) fn release(&self, session: SessionId) {
+    fn release(&self, session: SessionId) {
         let mut senders = self.lock();
         if senders.get(&session).is_some_and(|sender| sender.receiver_count() == 0) {
             senders.remove(&session);
@@ -50,5 +59,53 @@ impl Hub {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, broadcast::Sender<Shown>>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    /// The next commit's moments.
+    ///
+    /// # Errors
+    /// `Lagged` and `Closed`: what was missed is in the journal; a lagged one goes on, a closed one is at its end.
+    pub(crate) async fn recv(&mut self) -> Result<Shown, broadcast::error::RecvError> {
+        match &mut self.shown {
+            Some(shown) => shown.recv().await,
+            None => Err(broadcast::error::RecvError::Closed),
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // First the receiver, which still counts.
+        self.shown = None;
+        self.hub.release(self.session);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_vocabulary::Shard;
+
+    use super::*;
+
+    #[test]
+    fn a_session_is_forgotten_with_its_last_follower() {
+        let (hub, session) = (Hub::default(), SessionId::new(Shard(0), [1; 16]));
+        let (one, other) = (hub.subscribe(session), hub.subscribe(session));
+        drop(one);
+        assert_eq!(hub.lock().len(), 1);
+        drop(other);
+        assert!(hub.lock().is_empty());
+    }
+
+    #[test]
+    fn a_follower_of_before_a_reset_does_not_take_a_later_one_along() {
+        let (hub, session) = (Hub::default(), SessionId::new(Shard(0), [1; 16]));
+        let before = hub.subscribe(session);
+        hub.reset(session);
+        let _after = hub.subscribe(session);
+        drop(before);
+        assert_eq!(hub.lock().len(), 1);
     }
 }

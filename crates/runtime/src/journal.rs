@@ -46,6 +46,8 @@ pub(crate) struct Loaded {
     pub(crate) state: State,
     pub(crate) chain: Hash,
     pub(crate) sealer: Sealer,
+    /// Events that its snapshot does not hold.
+    pub(crate) since_snapshot: u64,
 }
 
 /// Events as they go into a batch.
@@ -128,16 +130,19 @@ impl Journal {
         let sealer = self.sealer(&head.tenant, session)?;
         let snapshot = head.snapshot.and_then(|bytes| open_snapshot(&sealer, &bytes));
         let mut state = snapshot.unwrap_or_else(|| State::unborn(session));
+        let folded = state.sequence;
         while state.sequence < head.sequence {
             let page = self.read_sealed(&sealer, session, state.sequence, PAGE).await?;
             if page.is_empty() {
                 return Err(Error::Corrupt(format!("session {session} ends before its head")));
             }
-            for recorded in page {
+            // What was committed after the head was read would not fit its chain.
+            for recorded in page.into_iter().filter(|recorded| recorded.sequence <= head.sequence) {
                 state.apply(recorded.at, recorded.sequence, &recorded.event);
             }
         }
-        Ok(Some(Loaded { tenant: head.tenant, state, chain: head.chain, sealer }))
+        let since_snapshot = state.sequence.0.saturating_sub(folded.0);
+        Ok(Some(Loaded { tenant: head.tenant, state, chain: head.chain, sealer, since_snapshot }))
     }
 
     /// Reads events of a session of `tenant`.
@@ -181,7 +186,8 @@ impl Journal {
             }
             _ => serde_json::from_slice(&opened.plaintext),
         };
-        let event = event.map_err(|error| damaged(&error.to_string()))?;
+        // Not the parser's own words: they may quote the content.
+        let event = event.map_err(|error| damaged(&format!("cannot be read at column {}", error.column())))?;
         Ok(Recorded { sequence: entry.sequence, at: opened.header.at, event: Arc::new(event) })
     }
 

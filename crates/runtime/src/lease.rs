@@ -27,6 +27,13 @@ impl Leases {
         *self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// The lease to write under, once no renewal is under way: a write that is fenced by this process's own renewal
+    /// may hear of it before the new lease is noted here.
+    pub(crate) async fn settled(&self) -> Lease {
+        let _one = self.renewing.lock().await;
+        self.current()
+    }
+
     /// Takes the shard anew unless somebody did since `seen`.
     pub(crate) async fn renew(&self, seen: Epoch) -> Result<Lease, Error> {
         let _one = self.renewing.lock().await;

@@ -84,8 +84,7 @@ impl Engine {
         match from {
             From::Now => {
                 let live = inner.hub.subscribe(session);
-                let view = inner.view(caller, session).await;
-                let view = view.inspect_err(|_| inner.hub.release(session))?;
+                let view = inner.view(caller, session).await?;
                 Ok(Follow::from_view(inner, caller, view, live))
             }
             From::Start => {

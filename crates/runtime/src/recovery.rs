@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use mainstay_store::Error as StoreError;
 use mainstay_vocabulary::SessionId;
 
 use crate::{
@@ -33,6 +34,7 @@ async fn run(inner: Arc<Inner>) {
     while *stage.borrow_and_update() == Stage::Serving {
         if let Err(error) = sweep(&inner).await {
             tracing::warn!(%error, "a recovery sweep failed; the next one tries again");
+            reopen(&inner).await;
         }
         if round.is_multiple_of(SWEEPS)
             && let Err(error) = inner.journal.store.sweep(SHARD, inner.clock.now()).await
@@ -65,6 +67,17 @@ async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
         wake(inner, wakeup.session);
     }
     Ok(())
+}
+
+/// After a failed write the store may refuse everything until the shard is taken anew; then nobody can load a session
+/// and write, so nobody would. A write without a lease tells: only then the shard is taken, else a successor may own it.
+async fn reopen(inner: &Arc<Inner>) {
+    let seen = inner.leases.current().epoch;
+    if let Err(StoreError::Unknown(_)) = inner.journal.store.sweep(SHARD, inner.clock.now()).await
+        && let Err(error) = inner.leases.renew(seen).await
+    {
+        tracing::warn!(%error, "the shard could not be taken anew");
+    }
 }
 
 fn wake(inner: &Arc<Inner>, session: SessionId) {

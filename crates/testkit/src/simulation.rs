@@ -23,6 +23,7 @@ mod compose;
 mod coverage;
 mod disk;
 mod entropy;
+mod follower;
 mod plan;
 mod process;
 mod provider;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{extract::State, http::HeaderMap};
 use mainstay_runtime::{Caller, Engine, Error as Refused};
 use mainstay_session::{
     Command, State as Session,
@@ -16,7 +13,8 @@ use mainstay_vocabulary::{Object, SessionId};
 use mainstay_wire::conversations::{CreateConversation, conversation_json, deleted_json, read_update, spec};
 
 use crate::{
-    auth::Authenticated, body::JsonObject, error::Error, idempotency, json::Json, responses::input, state::AppState,
+    auth::Authenticated, body::JsonObject, error::Error, idempotency, json::Json, path::Ids, responses::input,
+    state::AppState,
 };
 
 /// The caller's conversation with this id.
@@ -61,7 +59,7 @@ pub(super) async fn create(
 pub(super) async fn retrieve(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json, Error> {
     Ok(Json(conversation_json(&*find(&state.engine, &caller, &id).await?)))
 }
@@ -69,7 +67,7 @@ pub(super) async fn retrieve(
 pub(super) async fn update(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     headers: HeaderMap,
     body: JsonObject,
 ) -> Result<Json, Error> {
@@ -84,7 +82,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json, Error> {
     let engine = &state.engine;
     let session = find(engine, &caller, &id).await?.session;

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Path, State},
-    http::HeaderMap,
-};
+use axum::{extract::State, http::HeaderMap};
 use mainstay_runtime::{Caller, Engine};
 use mainstay_session::Command;
 use mainstay_vocabulary::{Item, ItemId, SessionId, item::ItemStatus};
@@ -21,6 +18,7 @@ use crate::{
     error::Error,
     idempotency,
     json::Json,
+    path::Ids,
     query::Query,
     responses::{
         input,
@@ -32,7 +30,7 @@ use crate::{
 pub(super) async fn create(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     (query, headers): (Query, HeaderMap),
     body: JsonObject,
 ) -> Result<Json, Error> {
@@ -51,7 +49,7 @@ pub(super) async fn create(
 pub(super) async fn list(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     query: Query,
 ) -> Result<Json, Error> {
     let (page, shape) = (page_of(&query)?, shape_of(&query)?);
@@ -63,7 +61,7 @@ pub(super) async fn list(
 pub(super) async fn retrieve(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path((id, item)): Path<(String, String)>,
+    Ids((id, item)): Ids<(String, String)>,
     query: Query,
 ) -> Result<Json, Error> {
     let shape = shape_of(&query)?;
@@ -76,7 +74,7 @@ pub(super) async fn retrieve(
 pub(super) async fn delete(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path((id, item)): Path<(String, String)>,
+    Ids((id, item)): Ids<(String, String)>,
 ) -> Result<Json, Error> {
     let engine = &state.engine;
     let session = find(engine, &caller, &id).await?.session;

@@ -1,7 +1,7 @@
 //! Responses that were made before: read, streamed again from any place, cancelled, deleted.
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use mainstay_runtime::From;
@@ -14,12 +14,12 @@ use super::{
     follow, lookup,
     page::{page_json, page_of, shape_of},
 };
-use crate::{auth::Authenticated, error::Error, json::Json, query::Query, sse, state::AppState};
+use crate::{auth::Authenticated, error::Error, json::Json, path::Ids, query::Query, sse, state::AppState};
 
 pub(super) async fn retrieve(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     query: Query,
 ) -> Result<Response, Error> {
     let engine = &state.engine;
@@ -48,7 +48,7 @@ pub(super) async fn retrieve(
 pub(super) async fn cancel(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json, Error> {
     let engine = &state.engine;
     let turn = lookup::turn_of(&id)?;
@@ -69,7 +69,7 @@ pub(super) async fn cancel(
 pub(super) async fn delete(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
 ) -> Result<Json, Error> {
     let engine = &state.engine;
     let turn = lookup::turn_of(&id)?;
@@ -82,7 +82,7 @@ pub(super) async fn delete(
 pub(super) async fn input_items(
     Authenticated(caller): Authenticated,
     State(state): State<AppState>,
-    Path(id): Path<String>,
+    Ids(id): Ids<String>,
     query: Query,
 ) -> Result<Json, Error> {
     let turn = lookup::turn_of(&id)?;

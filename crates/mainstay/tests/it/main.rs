@@ -9,6 +9,7 @@ mod http;
 mod kill;
 mod openapi;
 mod process;
+#[cfg(feature = "faults")]
 mod random;
 mod server;
 mod streams;

@@ -60,6 +60,7 @@ impl Home {
     }
 
     /// Leaves the directory where it is.
+    #[cfg(feature = "faults")]
     pub(crate) fn keep(&mut self) {
         self.keeps = true;
     }

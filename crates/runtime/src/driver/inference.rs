@@ -22,7 +22,7 @@ use super::{Driver, MAX_RETRY, RETRY};
 use crate::{
     error::Error,
     fault::{Bug, Point},
-    perform::infer::{Call, Step},
+    perform::infer::{Call, Permit, Step},
     route::Deployment,
 };
 
@@ -69,22 +69,30 @@ impl Driver {
         let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
         let early = self.inner.faults.has(Bug::EffectBeforeIntent).then(|| {
             let request = self.request(&deployment, self.state.sequence.next());
-            Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request)
+            Call::start(&self.inner.tasks, self.permit(), Arc::clone(&deployment.provider), request)
         });
         if early.is_some() {
             tokio::task::yield_now().await;
         }
         self.own(begin, points).await;
+        let permit = self.permit();
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let Some(open) = &turn.inference else { return Ok(()) };
         let (intent, may_continue) = (open.intent, open.intended.continues.is_some());
         self.shown = Assembly::resuming(turn.continued.as_ref());
         let call = early.unwrap_or_else(|| {
             let request = self.request(&deployment, intent);
-            Call::start(&self.inner.tasks, Arc::clone(&deployment.provider), request)
+            Call::start(&self.inner.tasks, permit, Arc::clone(&deployment.provider), request)
         });
         self.running = Some(Running { intent, call, deployment, continued: None, may_continue });
         Ok(())
+    }
+
+    /// Holds as long as the lease is the one of now and the process is not to end.
+    fn permit(&self) -> Permit {
+        let inner = Arc::clone(&self.inner);
+        let epoch = inner.leases.current().epoch;
+        Box::new(move || inner.is_running() && inner.leases.current().epoch == epoch)
     }
 
     fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
@@ -197,6 +205,7 @@ impl Driver {
             let moments = self.note(first, slice.shown);
             self.inner.hub.publish(self.session, moments);
         }
+        self.last_shown = last;
     }
 
     /// Whether the slice is durable now. If not, the session is loaded anew.
@@ -216,10 +225,10 @@ impl Driver {
             match written {
                 Ok(true) => return true,
                 Ok(false) => in_doubt = None,
-                Err(StoreError::Fenced) if self.inner.leases.current() != lease => {}
+                Err(StoreError::Fenced) if self.inner.leases.settled().await != lease => {}
                 Err(StoreError::Unknown(_)) => in_doubt = Some(lease.epoch),
-                Err(StoreError::Full | StoreError::Unavailable(_)) if self.inner.is_running() => {
-                    tokio::time::sleep(wait).await;
+                Err(error @ (StoreError::Full | StoreError::Unavailable(_))) if self.inner.is_running() => {
+                    self.wait_out(wait, &error.into()).await;
                     wait = (wait * 2).min(MAX_RETRY);
                 }
                 Err(error) => {

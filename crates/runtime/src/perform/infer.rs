@@ -29,11 +29,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// Sends the request.
-    pub(crate) fn start(tasks: &Tasks, provider: Arc<dyn Provider>, request: Request) -> Self {
+    /// Sends the request if `permit` still holds then.
+    pub(crate) fn start(tasks: &Tasks, permit: Permit, provider: Arc<dyn Provider>, request: Request) -> Self {
         let (sender, steps) = mpsc::channel(BACKLOG);
         let refused = sender.clone();
-        let task = tasks.spawn(TaskKind::Inference, run(provider, request, sender)).ok();
+        let task = tasks.spawn(TaskKind::Inference, run(permit, provider, request, sender)).ok();
         if task.is_none() {
             let failure = failed(FailureKind::Connect, "too many inferences are under way");
             // The channel is new and empty: it takes the one step.
@@ -59,7 +59,18 @@ impl Drop for Call {
     }
 }
 
-async fn run(provider: Arc<dyn Provider>, request: Request, steps: mpsc::Sender<Step>) {
+/// Asked just before the request is sent: whether the lease is still the one under which its intent stands.
+pub(crate) type Permit = Box<dyn FnOnce() -> bool + Send>;
+
+async fn run(permit: Permit, provider: Arc<dyn Provider>, request: Request, steps: mpsc::Sender<Step>) {
+    // The request leaves with the first poll of the stream. What remains between this check and the send is that one
+    // poll, without an await on our side: a process that is stopped right there and goes on after another has taken
+    // the shard sends once more.
+    if !permit() {
+        let failure = failed(FailureKind::Connect, "the lease moved on before the request was sent");
+        let _ = steps.send(Step::Ended(Err(failure))).await;
+        return;
+    }
     let mut stream = provider.infer(request);
     while let Some(chunk) = stream.next().await {
         let step = match chunk {
@@ -76,4 +87,65 @@ async fn run(provider: Arc<dyn Provider>, request: Request, steps: mpsc::Sender<
 
 fn failed(kind: FailureKind, message: &str) -> Failure {
     Failure { kind, message: message.to_owned(), retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use mainstay_providers::ChunkStream;
+    use mainstay_vocabulary::{
+        inference::{Reasoning, Sampling, TextFormat},
+        tool::ToolChoice,
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Provider for Counting {
+        fn infer(&self, _: Request) -> ChunkStream {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            futures_util::stream::empty().boxed()
+        }
+
+        fn continues_prefix(&self) -> bool {
+            false
+        }
+    }
+
+    fn request() -> Request {
+        Request {
+            upstream_model: "m".to_owned(),
+            deployment: "d".to_owned(),
+            instructions: None,
+            input: Vec::new(),
+            prefix: None,
+            tools: Arc::from([]),
+            tool_choice: ToolChoice::Auto,
+            parallel_tool_calls: None,
+            sampling: Sampling::default(),
+            reasoning: Reasoning::default(),
+            text: TextFormat::Text,
+            idempotency_key: "k".to_owned(),
+        }
+    }
+
+    /// What an inference under a permit brings back, and how often the provider was asked.
+    async fn outcome(holds: bool) -> (FailureKind, usize) {
+        let provider = Arc::new(Counting::default());
+        let asked = Arc::clone(&provider);
+        let mut call = Call::start(&Tasks::default(), Box::new(move || holds), provider, request());
+        let mut steps = Vec::new();
+        call.next(&mut steps).await;
+        let Some(Step::Ended(Err(failure))) = steps.pop() else { panic!("{steps:?}") };
+        (failure.kind, asked.0.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_once_the_lease_has_moved_on() {
+        assert_eq!(outcome(true).await, (FailureKind::Broken, 1));
+        assert_eq!(outcome(false).await, (FailureKind::Connect, 0));
+    }
 }

@@ -41,7 +41,7 @@ impl House {
         Self::over(self.store, self.script).await
     }
 
-    async fn over(store: Arc<dyn Store>, script: &'static str) -> Self {
+    pub(crate) async fn over(store: Arc<dyn Store>, script: &'static str) -> Self {
         let mut deployments = Deployments::default();
         deployments.add("m", deployment(script));
         let parts = Parts {

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -17,13 +17,8 @@ pub(super) fn unavailable(operation: &'static str, file: &Path) -> impl FnOnce(i
 /// Makes `dir` if it is missing, with what is missing above it; only its owner may enter it, whoever made it.
 /// Returns it locked: two processes that write one keyring would lose each other's keys.
 pub(super) fn own_dir(dir: &Path) -> Result<File, Error> {
-    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
-    let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(unavailable("create", dir))?;
-    for made in missing.into_iter().rev().skip(1) {
-        sync_dir(parent_or_here(made))?;
-    }
-    sync_dir(parent_or_here(dir))?;
+    sync_above(dir).map_err(unavailable("sync what is above", dir))?;
     fs::set_permissions(dir, Permissions::from_mode(0o700)).map_err(unavailable("restrict", dir))?;
     let handle = File::open(dir).map_err(unavailable("open", dir))?;
     match handle.try_lock() {
@@ -95,6 +90,22 @@ fn temporary(file: &Path) -> PathBuf {
 
 fn sync_dir(dir: &Path) -> Result<(), Error> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(unavailable("sync", dir))
+}
+
+/// Makes the folder's own name durable, and those of the folders above it: this process may have made any of them, or
+/// one before it that died too soon. Up to where another file system begins or nothing may be read.
+fn sync_above(dir: &Path) -> io::Result<()> {
+    let dir = dir.canonicalize()?;
+    let device = fs::metadata(&dir)?.dev();
+    for above in dir.ancestors().skip(1) {
+        match fs::metadata(above).and_then(|found| Ok((found.dev(), File::open(above)?))) {
+            Ok((other, _)) if other != device => break,
+            Ok((_, opened)) => opened.sync_all()?,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn parent_or_here(path: &Path) -> &Path {

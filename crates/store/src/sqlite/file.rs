@@ -20,6 +20,8 @@ const DATABASE: &str = "mainstay.db";
 const UNFINISHED: &str = "mainstay.db.unfinished";
 /// Held locked by the process that uses the directory; holds its process id.
 const LOCK: &str = "mainstay.lock";
+/// The journal mode that a commit's durability rests on.
+const JOURNAL: &str = "wal";
 /// The oldest SQLite without the bug that could lose commits when the log restarts.
 const OLDEST_SQLITE: i32 = 3_051_003;
 /// How long a lock is waited for. Only a checkpoint has to wait, for reads of the log that are under way; nobody else
@@ -158,12 +160,15 @@ impl Folder {
         if number("application_id")? != schema::APPLICATION {
             return Err(Error::Unavailable(format!("{DATABASE} was not made by this program")));
         }
-        match number("user_version")? {
-            schema::FORMAT => Ok(()),
-            other => {
-                let message = format!("{DATABASE} has format {other}; this version reads {}", schema::FORMAT);
-                Err(Error::Unavailable(message))
-            }
+        let format = number("user_version")?;
+        if format != schema::FORMAT {
+            let message = format!("{DATABASE} has format {format}; this version reads {}", schema::FORMAT);
+            return Err(Error::Unavailable(message));
+        }
+        let mode = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        match mode.map_err(|error| fault::before_commit(&error))? {
+            mode if mode == JOURNAL => Ok(()),
+            mode => Err(Error::Unavailable(format!("{DATABASE} has the journal mode {mode}, not {JOURNAL}"))),
         }
     }
 
@@ -204,8 +209,16 @@ fn build(path: &Path) -> rusqlite::Result<()> {
     connection.pragma_update(None, "application_id", schema::APPLICATION)?;
     connection.execute_batch(&format!("BEGIN;{}PRAGMA user_version={};COMMIT", schema::TABLES, schema::FORMAT))?;
     // Last: what is in a log would reach the file by a checkpoint while closing, whose failure is not told.
-    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    switch_to_log(&connection)?;
     connection.close().map_err(|(_, error)| error)
+}
+
+/// Steps to the end of the statement: what was asked for stands in its only row, and that it failed comes after that.
+fn switch_to_log(connection: &Connection) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(&format!("PRAGMA journal_mode = {JOURNAL}"))?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    Ok(())
 }
 
 fn configure(connection: &Connection, cache_kib: i64) -> rusqlite::Result<()> {

@@ -77,7 +77,7 @@ impl Lane {
     /// Takes a shard, after opening the database again if a failure closed it.
     pub(super) fn acquire(&mut self, shard: Shard, incarnation: [u8; 16]) -> Result<Lease, Error> {
         if self.ended {
-            return Err(Error::Unavailable("the store is closed".to_owned()));
+            return Err(ended());
         }
         if self.open.is_none() {
             self.reopen()?;
@@ -121,7 +121,7 @@ impl Lane {
 
     /// Slices that are held for a session. Read here, because only the lane knows where they lie.
     pub(super) fn frames(&mut self, session: SessionId) -> Result<Vec<Slice>, Error> {
-        let open = self.open.as_mut().ok_or_else(closed)?;
+        let open = self.open.as_mut().ok_or_else(ended)?;
         read_frames(open, session).map_err(|error| fault::before_commit(&error))
     }
 
@@ -154,7 +154,7 @@ impl Lane {
     /// `Full`: nothing was written, and the lane goes on. Any other closes the lane until `acquire`; it is `Unknown`
     /// where the failure was COMMIT's.
     fn transact<T>(&mut self, work: impl FnOnce(&mut Work<'_>) -> Result<T, Stop>) -> Result<T, Error> {
-        let open = self.open.as_mut().ok_or_else(closed)?;
+        let Some(open) = self.open.as_mut() else { return Err(if self.ended { ended() } else { shut() }) };
         let mut removed = Vec::new();
         let outcome = run(open, &self.blobs, (&mut removed, work));
         match outcome {
@@ -329,8 +329,13 @@ fn read_frames(open: &mut Open, session: SessionId) -> rusqlite::Result<Vec<Slic
     open.frames.rows(head.key).map(read).collect()
 }
 
-fn closed() -> Error {
-    Error::Unavailable("a write failed; the shard must be taken anew".to_owned())
+fn ended() -> Error {
+    Error::Unavailable("the store is closed".to_owned())
+}
+
+/// Not `Unavailable`: waiting alone would never help.
+fn shut() -> Error {
+    Error::Unknown("a write failed; the shard must be taken anew".to_owned())
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub(super) fn violations(world: &World, is_at_rest: bool) -> Vec<String> {
             epochs.extend(read.into_iter().map(|(intent, epoch)| ((session, intent), epoch)));
         }
         let slices = world.reader.slices(session).unwrap_or_default();
-        if is_volatile && !slices.is_empty() {
-            note("deltas of a session without content are at rest".to_owned());
+        if is_volatile && (!slices.is_empty() || world.reader.has_snapshot(session)) {
+            note("deltas or a snapshot of a session without content are at rest".to_owned());
         }
         if !is_volatile {
             let recorded: Vec<_> = journal.iter().map(|entered| entered.recorded.clone()).collect();

@@ -1,7 +1,7 @@
 //! Reads journals straight from the store's bytes, without the runtime: what the checks believe.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -34,11 +34,13 @@ pub(super) struct Reader {
     keyring: Keyring,
     tenant: Tenant,
     sealers: Mutex<BTreeMap<SessionId, Sealer>>,
+    /// Events that were opened before, by where their bytes lie: holding the bytes keeps the place theirs.
+    opened: Mutex<HashMap<usize, (Arc<[u8]>, Entered)>>,
 }
 
 impl Reader {
     pub(super) fn new(store: Arc<Memory>, keyring: Keyring, tenant: Tenant) -> Self {
-        Self { store, keyring, tenant, sealers: Mutex::default() }
+        Self { store, keyring, tenant, sealers: Mutex::default(), opened: Mutex::default() }
     }
 
     fn sealer(&self, session: SessionId) -> Result<Sealer, String> {
@@ -53,7 +55,7 @@ impl Reader {
     }
 
     /// What stands in an event, as JSON.
-    pub(super) fn payload(&self, session: SessionId, bytes: &[u8]) -> Result<(Header, Vec<u8>), String> {
+    fn payload(&self, session: SessionId, bytes: &[u8]) -> Result<(Header, Vec<u8>), String> {
         let sealer = self.sealer(session)?;
         let opened = sealer.open_event(bytes).map_err(|error| error.to_string())?;
         let json = match opened.plaintext.split_first() {
@@ -70,7 +72,18 @@ impl Reader {
     }
 
     /// One event.
-    pub(super) fn event(&self, session: SessionId, bytes: &[u8]) -> Result<Entered, String> {
+    pub(super) fn event(&self, session: SessionId, bytes: &Arc<[u8]>) -> Result<Entered, String> {
+        let place = bytes.as_ptr() as usize;
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, entered)) = opened.get(&place) {
+            return Ok(entered.clone());
+        }
+        let entered = self.open(session, bytes)?;
+        opened.insert(place, (Arc::clone(bytes), entered.clone()));
+        Ok(entered)
+    }
+
+    fn open(&self, session: SessionId, bytes: &[u8]) -> Result<Entered, String> {
         let (header, json) = self.payload(session, bytes)?;
         let event: Event = serde_json::from_slice(&json).map_err(|error| error.to_string())?;
         let recorded = Recorded { sequence: header.sequence, at: header.at, event: Arc::new(event) };
@@ -109,6 +122,11 @@ impl Reader {
             return Err("the head is not where the journal ends".to_owned());
         }
         entries.iter().map(|entry| self.event(session, &entry.bytes)).collect()
+    }
+
+    /// Whether a snapshot of a session is at rest.
+    pub(super) fn has_snapshot(&self, session: SessionId) -> bool {
+        wait(self.store.head(session)).ok().flatten().is_some_and(|head| head.snapshot.is_some())
     }
 
     /// The slices that are still held for a session.

@@ -292,8 +292,11 @@ impl World {
         let is_open = shadow.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
         let is_inherited = is_open && shadow.writer != process;
         shadow.writer = process;
+        if !is_inherited {
+            return;
+        }
         let first = batch.events.first().and_then(|bytes| self.reader.event(batch.session, bytes).ok());
-        if is_inherited && !first.is_some_and(|entered| matches!(&*entered.recorded.event, Event::Recovered { .. })) {
+        if !first.is_some_and(|entered| matches!(&*entered.recorded.event, Event::Recovered { .. })) {
             self.violate(format_args!("{}: process {process} does not recover it first", short(batch.session)));
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     crash_states::wanted,
     disk::Disk,
     history::{Call, History, Outcome, Step, varied},
-    life::{self, Attempt, Mark, Scratch, burst, record},
+    life::{self, Attempt, Mark, Scratch, alone, burst, record},
 };
 
 const SEED: u64 = 5;
@@ -276,18 +276,21 @@ fn faults(what: &str, fault: &[Fault], wants: impl Fn(Kind) -> bool) -> BTreeMap
 
 #[test]
 fn an_input_output_error_at_every_call() {
+    let _alone = alone();
     let met = faults("EIO", &[Fault::Error(EIO)], |_| true);
     assert!(met["unknown"] > 0 && met["unavailable"] > 0, "{met:?}");
 }
 
 #[test]
 fn a_full_disk_from_every_call_on() {
+    let _alone = alone();
     let met = faults("full disk", &[Fault::Full], |kind| !matches!(kind, Kind::Sync | Kind::Remove));
     assert!(met["full"] > 0, "{met:?}");
 }
 
 #[test]
 fn a_failing_sync_at_every_sync() {
+    let _alone = alone();
     let failures = [Fault::SyncLost, Fault::SyncEvicted, Fault::SyncLanded, Fault::Error(libc::ENOSPC)];
     let met = faults("failing sync", &failures, |kind| kind == Kind::Sync);
     assert!(met["unknown"] > 0, "{met:?}");

@@ -10,7 +10,7 @@ use crate::{
     choice::{Progress, crashes, walk},
     disk::Disk,
     history::{History, varied},
-    life::{Mark, record},
+    life::{Mark, alone, record},
 };
 
 const SEED: u64 = 11;
@@ -78,6 +78,7 @@ fn is_database(name: &str) -> bool {
 
 #[test]
 fn what_is_planted_is_found_out_and_nothing_else_is() {
+    let _alone = alone();
     let history = History::new(varied(SEED));
     let trace = record(&history);
     let is_sync = |op: &Op| matches!(op, Op::Sync { .. });

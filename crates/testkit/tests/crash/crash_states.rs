@@ -8,7 +8,7 @@ use crate::{
     choice::{Progress, crashes, walk},
     disk::{Disk, Remains},
     history::{History, long, short},
-    life::{self, Scratch, record},
+    life::{self, Scratch, alone, record},
 };
 
 /// Of the life that is recorded, and of the choice of crashes.
@@ -59,26 +59,32 @@ fn part(number: usize) {
     });
     let what = format!("part {number} of {PARTS}, {} calls, {} changes", history.length(), trace.ops.len());
     checker.tally.report(&what, ticks);
-    assert!(checker.tally.distinct.len() >= wanted(STATES) / PARTS, "only {} states", checker.tally.distinct.len());
+    // A soak asks for more than there is at moments when little is under way.
+    let least = STATES.min(wanted(STATES)) / PARTS;
+    assert!(checker.tally.distinct.len() >= least, "only {} states", checker.tally.distinct.len());
 }
 
 #[test]
 fn part_1_opens_with_all_that_was_answered() {
+    let _alone = alone();
     part(0);
 }
 
 #[test]
 fn part_2_opens_with_all_that_was_answered() {
+    let _alone = alone();
     part(1);
 }
 
 #[test]
 fn part_3_opens_with_all_that_was_answered() {
+    let _alone = alone();
     part(2);
 }
 
 #[test]
 fn part_4_opens_with_all_that_was_answered() {
+    let _alone = alone();
     part(3);
 }
 
@@ -149,10 +155,12 @@ fn second_lives(killed: bool, what: &str) {
 
 #[test]
 fn a_killed_process_and_then_a_crash_of_the_next() {
+    let _alone = alone();
     second_lives(true, "killed, then a crash");
 }
 
 #[test]
 fn a_power_loss_and_then_a_crash_of_the_next() {
+    let _alone = alone();
     second_lives(false, "power lost, then a crash");
 }

@@ -7,6 +7,8 @@ mod check;
 mod choice;
 mod content;
 mod crash_faults;
+mod crash_keyring;
+mod crash_planted;
 mod crash_states;
 mod disk;
 mod history;

@@ -72,7 +72,7 @@ impl Client<'_> {
     async fn chain(&mut self) -> Result<Vec<Response>, Broken> {
         let conversation = if self.random.once_in(3) { Some(self.conversation().await?) } else { None };
         let mut chain: Vec<Response> = Vec::new();
-        while chain.len() < LONGEST && !(self.shared.is_calm() && !chain.is_empty()) {
+        while chain.is_empty() || chain.len() < LONGEST && !self.shared.is_calm() {
             // Mostly after the last one, sometimes as a fork of an older one.
             let is_fork = conversation.is_none() && chain.len() > 1 && self.random.once_in(3);
             let previous = if is_fork { chain.get(self.random.below(chain.len() - 1)) } else { chain.last() };

@@ -31,14 +31,14 @@ const CLIENTS: usize = 3;
 /// Between two looks at a process that is to die.
 const LOOK: Duration = Duration::from_millis(5);
 /// How long a kill point may stay unreached; then the process is killed from outside and the point tried again.
-const REACH_LOOKS: usize = 600;
+const REACH_LOOKS: usize = 300;
 /// How often.
 const REACH_TRIES: usize = 8;
 /// The longest time before a kill at a random moment, milliseconds.
 const MOMENT_MS: usize = 500;
 /// SIGKILL.
 const KILLED: i32 = 9;
-/// How long the clients may take to come to an end once nothing is killed any more.
+/// How long a client may take to come to an end once nothing is killed any more.
 const CALM: Duration = Duration::from_secs(150);
 
 /// A kill.
@@ -170,25 +170,31 @@ impl World<'_> {
             self.start(None).map_err(|status| self.shared.find(format!("no start after kills: {status}")))?;
         self.shared.address.send_replace(Some(server.address));
         self.shared.calm.send_replace(true);
-        let checks = async {
-            while let Some(sessions) = agents.join_next().await {
-                for session in sessions.map_err(|error| self.shared.find(error.to_string()))?? {
-                    session.check(&self.shared, random, tally).await?;
-                }
+        while let Some(sessions) = self.finished(&mut agents).await? {
+            for session in sessions {
+                session.check(&self.shared, random, tally).await?;
             }
-            while let Some(chains) = responses.join_next().await {
-                for response in chains.map_err(|error| self.shared.find(error.to_string()))?? {
-                    response.check(&self.shared, random, tally).await?;
-                }
+        }
+        while let Some(chains) = self.finished(&mut responses).await? {
+            for response in chains {
+                response.check(&self.shared, random, tally).await?;
             }
-            Ok(())
-        };
-        timeout(CALM, checks).await.map_err(|_| self.shared.find("the clients do not come to an end".to_owned()))??;
+        }
         let status = server.terminate().await;
         if !status.success() || self.home.log().contains("panicked") {
             return Err(self.shared.find(format!("the server ended with {status}\n{}", self.home.log())));
         }
         Ok(())
+    }
+
+    /// What the next client that comes to an end did.
+    async fn finished<T: 'static>(
+        &self,
+        clients: &mut JoinSet<Result<Vec<T>, Broken>>,
+    ) -> Result<Option<Vec<T>>, Broken> {
+        let next = timeout(CALM, clients.join_next()).await;
+        let next = next.map_err(|_| self.shared.find("a client does not come to an end".to_owned()))?;
+        next.map(|work| work.map_err(|error| self.shared.find(error.to_string()))?).transpose()
     }
 
     /// Starts a process, waits until it is dead and counts the kill.

@@ -19,7 +19,12 @@ use crate::{
 
 impl Session {
     /// All that must be true of it in the end.
-    pub(in crate::kill) async fn check(&self, shared: &Shared, random: &mut Random, tally: &mut Tally) -> Result<(), Broken> {
+    pub(in crate::kill) async fn check(
+        &self,
+        shared: &Shared,
+        random: &mut Random,
+        tally: &mut Tally,
+    ) -> Result<(), Broken> {
         let last = self.seen.events.last().cloned().unwrap_or_default();
         let is_last = |event: &str| event == last;
         let whole = read(shared, &after(&self.id, &beginning(&self.id), false), is_last).await?;
