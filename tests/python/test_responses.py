@@ -550,3 +550,11 @@ def test_a_stream_outlives_the_process(server):
     assert whole[-1]["type"] == "response.incomplete"
     assert whole[-1]["response"]["incomplete_details"] == {"reason": "interrupted"}
     assert [event["sequence_number"] for event in whole] == list(range(len(whole)))
+
+
+def test_a_repeated_key_finds_its_result_although_what_it_named_is_gone(client):
+    first = client.responses.create(model="test-model", input="one")
+    again = dict(model="test-model", input="two", previous_response_id=first.id, extra_headers={"Idempotency-Key": "gone"})
+    second = client.responses.create(**again)
+    client.responses.delete(first.id)
+    assert client.responses.create(**again).id == second.id

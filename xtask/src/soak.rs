@@ -42,7 +42,7 @@ const ROWS: &[Row] = &[
         name: "crash",
         shows: "every state that a crash can leave on disk opens with all that was acknowledged",
         tests: "test(/(^|::)crash/)",
-        amount: ("MAINSTAY_CRASH_STATES", 1_000_000),
+        amount: ("MAINSTAY_CRASH_STATES", 200_000),
     },
 ];
 

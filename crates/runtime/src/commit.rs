@@ -46,9 +46,10 @@ impl From<Error> for Failed {
     }
 }
 
-/// A decision with what its commit needs besides.
+/// A decision with what its commit needs besides. Boxed: it holds a whole state, and every future that hands it on
+/// would hold it again.
 pub(crate) struct Proposal {
-    pub(crate) decision: Decision,
+    pub(crate) decision: Box<Decision>,
     pub(crate) principal: Principal,
     pub(crate) idempotency: Option<Idempotency>,
     /// Deltas that become true with it: its items hold them.
@@ -61,19 +62,21 @@ impl Driver {
     /// Commits and takes over the decision, then shows it.
     pub(crate) async fn commit(&mut self, proposal: Proposal) -> Result<(), Failed> {
         let Proposal { decision, principal, idempotency, shown, points } = proposal;
-        let events: Vec<Arc<Event>> = decision.events.into_iter().map(Arc::new).collect();
+        let Decision { events, deadline, after } = *decision;
+        let events: Vec<Arc<Event>> = events.into_iter().map(Arc::new).collect();
+        let after = Arc::new(after);
         let before = self.state.sequence;
-        let mut batch = self.batch(&events, &decision.after, &principal)?;
+        let mut batch = self.batch(&events, &after, &principal)?;
         batch.idempotency = idempotency.filter(|_| !self.inner.faults.has(Bug::KeyForgotten));
-        batch.wakeups = wakeups(decision.deadline);
+        batch.wakeups = wakeups(deadline);
         self.inner.faults.pass(points.0);
         let chain = batch.chain;
-        let wanted_snapshot = self.wants_snapshot(&decision.after, events.len());
+        let wanted_snapshot = self.wants_snapshot(&after, events.len());
         self.send(batch).await?;
         self.inner.faults.pass(points.1);
         self.since_snapshot = if wanted_snapshot { 0 } else { self.since_snapshot + events.len() as u64 };
         self.chain = chain;
-        self.state = Arc::new(decision.after);
+        self.state = after;
         let mut moments = shown;
         let mut sequence = before;
         for event in events {

@@ -36,8 +36,10 @@ use crate::{
 const INBOX: usize = 256;
 /// How long an idempotency key is kept, milliseconds.
 const KEY_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
-/// How long a drain waits for inferences under way.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long a drain waits for inferences under way; with `REST`, well within 10 s.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long it then waits for drivers to leave.
+const REST: Duration = Duration::from_secs(2);
 /// The only shard of the embedded store.
 pub(crate) const SHARD: Shard = Shard(0);
 
@@ -220,7 +222,8 @@ impl Engine {
         let (reply, answer) = oneshot::channel();
         let ask = Ask { caller: caller.clone(), command, idempotency: idempotency.clone(), reply };
         inner.send(session, Message::Command(Box::new(ask)))?;
-        let answer = answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))?;
+        let answer =
+            answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))?;
         // Another request with the key was first, maybe with another session.
         if let (true, Some(known)) = (answer.replayed, &idempotency)
             && let Some(accepted) = self.remembered(caller, known).await?
@@ -228,6 +231,18 @@ impl Engine {
             return Ok(accepted);
         }
         Ok(answer)
+    }
+
+    /// What an earlier request with the same key began. Asked first, so that a repeated request finds its result
+    /// although what it named may be gone by now.
+    ///
+    /// # Errors
+    /// `IdempotencyMismatch`; `NotFound` if the session is gone; `Unavailable`.
+    pub async fn replayed(&self, caller: &Caller, idempotent: Option<&Idempotent>) -> Result<Option<Accepted>, Error> {
+        match idempotent {
+            Some(idempotent) => self.remembered(caller, &self.inner.idempotency(caller, idempotent)).await,
+            None => Ok(None),
+        }
     }
 
     async fn remembered(&self, caller: &Caller, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
@@ -303,11 +318,8 @@ impl Engine {
     /// Models that clients may ask for.
     pub fn models(&self) -> Vec<Model> {
         let created_at = self.inner.started_at;
-        let model = |(name, owner): (&str, &str)| Model {
-            name: name.to_owned(),
-            created_at,
-            owned_by: owner.to_owned(),
-        };
+        let model =
+            |(name, owner): (&str, &str)| Model { name: name.to_owned(), created_at, owned_by: owner.to_owned() };
         self.inner.deployments.models().map(model).collect()
     }
 
@@ -343,7 +355,7 @@ impl Engine {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let _ = tokio::time::timeout(DRAIN, sessions).await;
+        let _ = tokio::time::timeout(REST, sessions).await;
         if let Err(error) = self.inner.journal.store.close().await {
             tracing::warn!(%error, "the store did not close cleanly");
         }
@@ -369,7 +381,9 @@ impl Inner {
         if let Some(sender) = sessions.get(&session) {
             match sender.try_send(message) {
                 Ok(()) => return Ok(()),
-                Err(mpsc::error::TrySendError::Full(_)) => return Err(Error::Overloaded("commands wait for the session")),
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    return Err(Error::Overloaded("commands wait for the session"));
+                }
                 // Its driver died; another takes its place.
                 Err(mpsc::error::TrySendError::Closed(back)) => message = back,
             }

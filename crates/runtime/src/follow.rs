@@ -54,12 +54,7 @@ impl Follow {
     }
 
     /// What comes from a command's own events on; `live` was subscribed before the command was sent.
-    pub(crate) fn live(
-        inner: Arc<Inner>,
-        caller: &Caller,
-        accepted: &Accepted,
-        live: Live,
-    ) -> Self {
+    pub(crate) fn live(inner: Arc<Inner>, caller: &Caller, accepted: &Accepted, live: Live) -> Self {
         let state = Arc::new(State::unborn(accepted.session));
         let last = Cursor { sequence: Sequence(accepted.first.0.saturating_sub(1)), ordinal: u64::MAX };
         let is_volatile = accepted.state.spec.retention == Retention::ReceiptOnly;

@@ -219,12 +219,7 @@ impl Journal {
     }
 
     /// The conversation of a session up to and with `until`, inherited items first.
-    pub(crate) async fn context(
-        &self,
-        tenant: &Tenant,
-        session: SessionId,
-        until: Sequence,
-    ) -> Result<Context, Error> {
+    pub(crate) async fn context(&self, tenant: &Tenant, session: SessionId, until: Sequence) -> Result<Context, Error> {
         let mut context = Context::default();
         for (session, until) in self.lineage(tenant, session, until).await? {
             let mut after = Sequence(0);

@@ -26,3 +26,4 @@ pub use engine::{Accepted, Caller, Engine, Idempotent, Keys, Model, Parts};
 pub use error::Error;
 pub use follow::{Follow, From};
 pub use mainstay_store::seam::Direction;
+pub use query::Listing;

@@ -24,6 +24,19 @@ use crate::{
 /// Most sessions in one answer of a list: each is loaded.
 const MAX_LISTED: usize = 100;
 
+/// Which sessions to list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// What they are for.
+    pub kind: Kind,
+    /// Only those beyond this one.
+    pub after: Option<SessionId>,
+    /// By creation, which way.
+    pub direction: Direction,
+    /// At most so many.
+    pub limit: usize,
+}
+
 impl Engine {
     /// The session as it stands.
     ///
@@ -102,14 +115,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` if `after` does not exist; `Unavailable`.
-    pub async fn list(
-        &self,
-        caller: &Caller,
-        kind: Kind,
-        after: Option<SessionId>,
-        direction: Direction,
-        limit: usize,
-    ) -> Result<Vec<Arc<State>>, Error> {
+    pub async fn list(&self, caller: &Caller, listing: Listing) -> Result<Vec<Arc<State>>, Error> {
+        let Listing { kind, after, direction, limit } = listing;
         let after = match after {
             Some(session) => Some(list_key(&*self.state(caller, session).await?)),
             None => None,

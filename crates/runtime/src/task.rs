@@ -76,6 +76,8 @@ impl Tasks {
         F::Output: Send + 'static,
     {
         let slot = Arc::clone(&self.0.slots[kind as usize]).try_acquire_owned().map_err(|_| Exhausted)?;
+        // An async block holds what it captures and what it awaits: without the box, a driver's state twice.
+        let future = Box::pin(future);
         Ok(tokio::spawn(async move {
             let output = future.await;
             drop(slot);

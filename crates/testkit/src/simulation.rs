@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use mainstay_runtime::{From as Since, fault::Bug};
+use mainstay_runtime::{From as Since, Listing, fault::Bug};
 use mainstay_session::{
     event::Kind,
     feed::{Cursor, Moment, expand},
@@ -218,7 +218,11 @@ async fn replay(clients: &Clients, session: SessionId, since: Since, until: Opti
 /// The list of agent sessions shows those that exist.
 async fn check_list(world: &Shared, clients: &Clients) {
     let direction = mainstay_runtime::Direction::Ascending;
-    let listed = clients.engine.list(&World::caller(), Kind::Agent, None, direction, 100).await.unwrap_or_default();
+    let listed = clients
+        .engine
+        .list(&World::caller(), Listing { kind: Kind::Agent, after: None, direction, limit: 100 })
+        .await
+        .unwrap_or_default();
     let mut listed: Vec<_> = listed.iter().map(|state| state.session).collect();
     listed.sort_unstable();
     let mut world = world.lock();

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use mainstay_runtime::{Caller, Direction};
+use mainstay_runtime::{Caller, Direction, Listing};
 use mainstay_session::{Command, State, event::Kind};
 use mainstay_vocabulary::SessionId;
 use mainstay_wire::agents::{
@@ -46,6 +46,14 @@ async fn create(
     let idempotent = idempotency::of(&headers, "agents.sessions.create", "", &body.raw)?;
     let request = CreateSession::read(body.object)?;
     let (stream, obfuscate) = (request.stream, request.obfuscate);
+    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref()).await? {
+        if stream {
+            let follow = state.engine.follow(&caller, accepted.session, mainstay_runtime::From::Start).await?;
+            let view = View::new(State::unborn(accepted.session));
+            return Ok(event::response(&state, event::Tail::new(follow, view, obfuscate)));
+        }
+        return Ok(Json(types::session(&accepted.state)).into_response());
+    }
     let saved = match request.agent_id {
         Some(id) => Some((id, agent::saved(&state, &caller, id).await?)),
         None => None,
@@ -120,7 +128,7 @@ async fn scan(
     let size = if is_filtered { PAGE } else { PAGE.min(part.limit + 1) };
     let mut found = Vec::new();
     for _ in 0..MAX_SCANNED / size {
-        let page = state.engine.list(caller, Kind::Agent, after, direction, size).await?;
+        let page = state.engine.list(caller, Listing { kind: Kind::Agent, after, direction, limit: size }).await?;
         let is_last = page.len() < size;
         after = page.last().map(|session| session.session).or(after);
         found.extend(page.into_iter().filter(|session| matches(session, query)));

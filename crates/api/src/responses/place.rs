@@ -48,6 +48,11 @@ pub(super) async fn start(
     idempotent: Option<Idempotent>,
 ) -> Result<Started, Error> {
     let wish = Wish { engine, caller, request, items, idempotent };
+    if let Some(accepted) = engine.replayed(caller, wish.idempotent.as_ref()).await? {
+        let before = Sequence(accepted.first.0.saturating_sub(1));
+        let follow = engine.follow(caller, accepted.session, mainstay_runtime::From::After(before)).await?;
+        return Ok(Started { head: wish.head(&accepted).await?, follow, replayed: true });
+    }
     let sent = match (wish.request.conversation, wish.request.options.previous) {
         (Some(conversation), _) => wish.in_conversation(conversation).await,
         (None, Some(previous)) => wish.after(previous).await,

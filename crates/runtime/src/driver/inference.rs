@@ -14,7 +14,7 @@ use mainstay_session::{
 use mainstay_store::{Error as StoreError, seam::Slice as Frame};
 use mainstay_vocabulary::{
     Epoch, Sequence, Tenant,
-    inference::{Delta, Failure, Finished, Request},
+    inference::{Delta, Failure, FailureKind, Finished, Request},
     item::ItemKind,
 };
 
@@ -25,6 +25,10 @@ use crate::{
     perform::infer::{Call, Permit, Step},
     route::Deployment,
 };
+
+/// Most text of one inference, bytes: escaped sixfold and written twice, as an item and as a call, it still fits a batch.
+/// More could be shown but never be committed.
+const MAX_SHOWN: usize = 4 << 20;
 
 /// The inference under way.
 pub(super) struct Running {
@@ -133,9 +137,17 @@ impl Driver {
     pub(super) async fn take_steps(&mut self, steps: &mut Vec<Step>) {
         let mut shown = Vec::new();
         let mut ended = None;
+        let mut length: usize = self.shown.pieces.iter().map(|piece| piece.text.len()).sum();
         for step in steps.drain(..) {
             match step {
-                Step::Delta(delta) => shown.extend(self.shown_as(delta)),
+                Step::Delta(delta) => {
+                    length = length.saturating_add(size(&delta));
+                    if length > MAX_SHOWN {
+                        ended = Some(Err(too_long()));
+                        break;
+                    }
+                    shown.extend(self.shown_as(delta));
+                }
                 Step::Ended(result) => ended = Some(result),
             }
         }
@@ -188,8 +200,7 @@ impl Driver {
         let last = first + shown.len() as u64 - 1;
         let slice = Slice { after: self.state.sequence, first, shown };
         let faults = &self.inner.faults;
-        let is_at_rest =
-            self.state.spec.retention == Retention::Keep && !faults.has(Bug::FrameNotWritten);
+        let is_at_rest = self.state.spec.retention == Retention::Keep && !faults.has(Bug::FrameNotWritten);
         if faults.has(Bug::FrameShownBeforeCommit) {
             let moments = self.note(first, slice.shown.clone());
             self.inner.hub.publish(self.session, moments);
@@ -264,6 +275,20 @@ impl Driver {
             self.is_stale = true;
         }
     }
+}
+
+/// Bytes that a delta adds to its item.
+fn size(delta: &Delta) -> usize {
+    match delta {
+        Delta::Started { .. } => 0,
+        Delta::Text { text, .. } => text.len(),
+        Delta::Done { opaque, .. } => opaque.as_ref().map_or(0, String::len),
+    }
+}
+
+fn too_long() -> Failure {
+    let message = "the model wrote more than may be kept".to_owned();
+    Failure { kind: FailureKind::Protocol, message, retry_after_ms: None }
 }
 
 /// Waits for the next steps of the inference under way; for ever if there is none.

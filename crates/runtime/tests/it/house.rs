@@ -17,9 +17,7 @@ use mainstay_session::{
 };
 use mainstay_store::Store;
 use mainstay_testkit::store::memory::Memory;
-use mainstay_vocabulary::{
-    Content, Item, Object, Principal, Role, SessionId, Tenant, Timestamp, place::Place,
-};
+use mainstay_vocabulary::{Content, Item, Object, Principal, Role, SessionId, Tenant, Timestamp, place::Place};
 
 /// One engine with its store.
 pub(crate) struct House {

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use mainstay_runtime::From;
 use mainstay_session::{
     Command, Event, Spec,
-    event::{Delivery, TurnStatus},
+    event::{Delivery, Shortfall, TurnStatus},
     feed::What,
-    spec::Retention,
+    spec::{Interruption, Retention},
 };
 use mainstay_vocabulary::{Item, Sequence, item::ToolOutput, tool::FunctionTool};
 
@@ -41,8 +41,13 @@ async fn a_call_waits_for_the_client_and_the_turn_goes_on() {
          [[reply]]\nrepeat = true\nsteps = [{ tool_call = { name = \"weather\", arguments = { city = \"Bern\" } } }]",
     )
     .await;
-    let tool =
-        FunctionTool { name: "weather".to_owned(), description: None, parameters: None, strict: None, rest: Default::default() };
+    let tool = FunctionTool {
+        name: "weather".to_owned(),
+        description: None,
+        parameters: None,
+        strict: None,
+        rest: Default::default(),
+    };
     let spec = Spec { tools: Arc::from([tool]), ..Spec::plain("m") };
     let (session, mut follow) = house.begin(spec, "weather?").await;
     until(&mut follow, |event| matches!(event, Event::CallOpened(_))).await;
@@ -103,4 +108,18 @@ async fn what_must_not_be_kept_is_answered_and_not_at_rest() {
     let kept = house.engine.read(&house.caller, session, Sequence(0), 100).await.unwrap();
     assert!(kept.iter().any(|recorded| matches!(*recorded.event, Event::InferenceEnded(_))), "the receipt is kept");
     assert!(!format!("{kept:?}").contains("secret"), "{kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_does_not_stop_is_stopped() {
+    let line = format!("{{ text = \"{}\" }}", "x".repeat(1 << 20));
+    let script = format!("[[reply]]\nrepeat = true\nsteps = [{}]", [line.as_str(); 5].join(", "));
+    let house = House::new(Box::leak(script.into_boxed_str())).await;
+    let spec = Spec { interruption: Interruption::End, ..Spec::plain("m") };
+    let (_, mut follow) = house.begin(spec, "go").await;
+    let moments = until_end(&mut follow).await;
+    assert_eq!(shown(&moments).len(), 4 << 20);
+    let What::Event(event, _) = &moments.last().unwrap().what else { panic!("not the end") };
+    let Event::TurnEnded(end) = &**event else { panic!("{event:?}") };
+    assert_eq!(end.status, TurnStatus::Incomplete(Shortfall::Interrupted));
 }

@@ -46,17 +46,17 @@ impl Ask {
         self.attempts > self.answers.len()
     }
 
-    /// Where it was accepted, if a client knows.
+    /// Where its events stand, if a client knows. One that changed nothing has none.
     pub(super) fn accepted(&self) -> Option<(Sequence, Sequence)> {
         self.answers.iter().find_map(|answer| match answer {
-            Reply::Accepted { first, last, replayed: false, .. } => Some((*first, *last)),
+            Reply::Accepted { first, last, replayed: false, .. } if first <= last => Some((*first, *last)),
             _ => None,
         })
     }
 
     /// Whether it was accepted and left a trace that its key finds again.
     pub(super) fn holds_key(&self) -> bool {
-        self.key.is_some() && self.accepted().is_some_and(|(first, last)| first <= last)
+        self.key.is_some() && self.accepted().is_some()
     }
 
     /// Whether any answer said that it was accepted.

@@ -28,6 +28,9 @@ pub(super) struct Entered {
     pub(super) header: Header,
 }
 
+/// Sealed bytes with what they held, by their address.
+type Opened = HashMap<usize, (Arc<[u8]>, Entered)>;
+
 /// Opens what a store holds of one tenant.
 pub(super) struct Reader {
     store: Arc<Memory>,
@@ -35,7 +38,7 @@ pub(super) struct Reader {
     tenant: Tenant,
     sealers: Mutex<BTreeMap<SessionId, Sealer>>,
     /// Events that were opened before, by where their bytes lie: holding the bytes keeps the place theirs.
-    opened: Mutex<HashMap<usize, (Arc<[u8]>, Entered)>>,
+    opened: Mutex<Opened>,
 }
 
 impl Reader {

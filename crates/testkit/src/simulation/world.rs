@@ -10,7 +10,7 @@ use mainstay_runtime::{Caller, clock::Clock};
 use mainstay_session::{
     Event, State,
     event::InferenceOutcome,
-    feed::{Cursor, Moment},
+    feed::{Cursor, Moment, Recorded},
     spec::Retention,
 };
 use mainstay_store::seam::Batch;
@@ -277,7 +277,7 @@ impl World {
                 Ok(entered) => {
                     let recorded = entered.recorded;
                     names.push_str(name(&recorded.event));
-                    self.fold(process, batch.session, recorded.at, recorded.sequence, &recorded.event);
+                    self.fold(process, batch.session, &recorded);
                 }
                 Err(error) => self.violate(format_args!("an event cannot be opened: {error}")),
             }
@@ -301,7 +301,7 @@ impl World {
         }
     }
 
-    fn fold(&mut self, process: u32, session: SessionId, at: Timestamp, sequence: Sequence, event: &Event) {
+    fn fold(&mut self, process: u32, session: SessionId, recorded: &Recorded) {
         let shadow = self.sessions.entry(session).or_insert_with(|| Shadow {
             state: State::unborn(session),
             is_volatile: false,
@@ -310,11 +310,12 @@ impl World {
             items: Vec::new(),
             turns: Vec::new(),
         });
-        shadow.take(at, sequence, event);
-        if let Event::InferenceEnded(ended) = event
+        shadow.take(recorded.at, recorded.sequence, &recorded.event);
+        if let Event::InferenceEnded(ended) = &*recorded.event
             && ended.outcome == InferenceOutcome::Interrupted
             && self.finished.get(&(session, ended.intent)) == Some(&process)
             && !self.plan.blind
+            && !self.sessions[&session].is_volatile
         {
             let place = ended.intent.0;
             self.violate(format_args!("{}: the outcome of {place} was dropped", short(session)));

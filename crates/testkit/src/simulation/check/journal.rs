@@ -70,14 +70,12 @@ impl Reading {
     fn take(&mut self, state: &State, sequence: Sequence, event: &Event, note: &mut dyn FnMut(String)) {
         match event {
             Event::TurnStarted(_) => {
-                if self.turn.replace(sequence).is_some() {
-                    note(format!("turn {} starts inside another", sequence.0));
-                }
+                let is_alone = self.turn.replace(sequence).is_none();
+                require(is_alone, note, || format!("turn {} starts inside another", sequence.0));
             }
             Event::TurnEnded(ended) => {
-                if self.turn.take() != Some(ended.turn) || self.open.is_some() {
-                    note(format!("turn {} ends at {} out of order", ended.turn.0, sequence.0));
-                }
+                let is_due = self.turn.take() == Some(ended.turn) && self.open.is_none();
+                require(is_due, note, || format!("turn {} ends at {} out of order", ended.turn.0, sequence.0));
             }
             Event::InputAccepted(input) => {
                 self.waiting.insert(sequence, input.delivery);
@@ -104,14 +102,12 @@ impl Reading {
                 self.booked.insert(*intent, receipt.usage);
             }
             Event::CallOpened(call) => {
-                if !self.opened.insert(call.call_id.clone()) || self.closed.contains(&call.call_id) {
-                    note(format!("{:?} is handed out twice", call.call_id));
-                }
+                let is_fresh = self.opened.insert(call.call_id.clone()) && !self.closed.contains(&call.call_id);
+                require(is_fresh, note, || format!("{:?} is handed out twice", call.call_id));
             }
             Event::CallClosed { call_id, .. } => {
-                if !self.closed.insert(call_id.clone()) {
-                    note(format!("{call_id:?} is closed twice"));
-                }
+                let is_open = self.closed.insert(call_id.clone());
+                require(is_open, note, || format!("{call_id:?} is closed twice"));
             }
             _ => {}
         }
@@ -126,6 +122,12 @@ impl Reading {
             note(format!("input {} is incorporated after {}", input.0, last.0));
         }
         *last = input;
+    }
+}
+
+fn require(holds: bool, note: &mut dyn FnMut(String), what: impl FnOnce() -> String) {
+    if !holds {
+        note(what());
     }
 }
 
