@@ -29,11 +29,13 @@ use crate::{
     fault::{Bug, Point},
     meter,
     prompt::Prompt,
-    task::Stage,
+    task::{Stage, TaskKind},
 };
 
 /// How long a session that rests stays in memory: the next turn of a busy one then needs no reading.
 const LINGER: Duration = Duration::from_secs(20);
+/// Sessions in memory beyond which one that rests leaves at once: new ones need the room.
+const CROWD: usize = 8_192;
 /// First wait before an outcome that could not be committed is tried again; doubles.
 const RETRY: Duration = Duration::from_millis(20);
 /// Longest such wait.
@@ -122,7 +124,6 @@ impl Driver {
 
     async fn run(&mut self) {
         let mut stage = self.inner.tasks.stage();
-        let mut steps = Vec::new();
         loop {
             if *stage.borrow() == Stage::Stopped {
                 return self.refuse_all(&Error::Unavailable("the server is stopping".to_owned()));
@@ -150,7 +151,7 @@ impl Driver {
                     Some(message) => self.take(message).await,
                     None => return,
                 },
-                () = next_steps(&mut self.running, &mut steps) => self.take_steps(&mut steps).await,
+                steps = next_steps(&mut self.running) => self.take_steps(steps).await,
                 () = tokio::time::sleep(sleep) => {
                     if self.rests() && self.inner.retire(self.session, &self.inbox) {
                         return;
@@ -195,7 +196,10 @@ impl Driver {
             Some(Wanted::Incorporate) | None => None,
         };
         let until = [turn::deadline(&self.state), retry].into_iter().flatten().min();
-        let Some(until) = until else { return LINGER };
+        let Some(until) = until else {
+            let is_crowded = self.inner.tasks.running(TaskKind::Session) > CROWD;
+            return if is_crowded { Duration::ZERO } else { LINGER };
+        };
         let left = until.0.saturating_sub(self.inner.clock.now().0);
         Duration::from_millis(left.max(1)).min(MAX_SLEEP)
     }

@@ -134,11 +134,11 @@ impl Driver {
         }
     }
 
-    pub(super) async fn take_steps(&mut self, steps: &mut Vec<Step>) {
+    pub(super) async fn take_steps(&mut self, steps: Vec<Step>) {
         let mut shown = Vec::new();
         let mut ended = None;
         let mut length: usize = self.shown.pieces.iter().map(|piece| piece.text.len()).sum();
-        for step in steps.drain(..) {
+        for step in steps {
             match step {
                 Step::Delta(delta) => {
                     length = length.saturating_add(size(&delta));
@@ -217,6 +217,9 @@ impl Driver {
             self.inner.hub.publish(self.session, moments);
         }
         self.last_shown = last;
+        if let Some(running) = &mut self.running {
+            running.call.has_shown();
+        }
     }
 
     /// Whether the slice is durable now. If not, the session is loaded anew.
@@ -292,9 +295,9 @@ fn too_long() -> Failure {
 }
 
 /// Waits for the next steps of the inference under way; for ever if there is none.
-pub(super) async fn next_steps(running: &mut Option<Running>, steps: &mut Vec<Step>) {
+pub(super) async fn next_steps(running: &mut Option<Running>) -> Vec<Step> {
     match running {
-        Some(running) => running.call.next(steps).await,
+        Some(running) => running.call.next().await,
         None => std::future::pending().await,
     }
 }

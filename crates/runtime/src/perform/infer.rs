@@ -1,6 +1,6 @@
 //! Makes one inference and hands its stream to the session's driver.
 
-use std::sync::Arc;
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use mainstay_providers::Provider;
@@ -11,6 +11,10 @@ use crate::task::{TaskKind, Tasks};
 
 /// Deltas that wait for their frame; beyond that the upstream is read no further.
 const BACKLOG: usize = 256;
+
+/// Shortest time between two frames of one inference; what comes meanwhile shares the next (decision 0004). The first
+/// delta and the end never wait.
+const PACE: Duration = Duration::from_millis(4);
 
 /// What an inference brings back.
 #[derive(Debug)]
@@ -26,6 +30,10 @@ pub(crate) enum Step {
 pub(crate) struct Call {
     steps: mpsc::Receiver<Step>,
     task: Option<JoinHandle<()>>,
+    /// Received, not handed on.
+    gathered: Vec<Step>,
+    /// Until when deltas gather.
+    pace: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Call {
@@ -39,16 +47,42 @@ impl Call {
             // The channel is new and empty: it takes the one step.
             let _ = refused.try_send(Step::Ended(Err(failure)));
         }
-        Self { steps, task }
+        Self { steps, task, gathered: Vec::new(), pace: None }
     }
 
-    /// Waits for the next steps: whatever has gathered, at least one.
-    pub(crate) async fn next(&mut self, steps: &mut Vec<Step>) {
-        if self.steps.recv_many(steps, BACKLOG).await == 0 {
-            let failure = failed(FailureKind::Broken, "the inference ended without an outcome");
-            steps.push(Step::Ended(Err(failure)));
+    /// Waits for the next steps: whatever has gathered, at least one. What has gathered when the wait is given up
+    /// comes with the next.
+    pub(crate) async fn next(&mut self) -> Vec<Step> {
+        let gathered = &mut self.gathered;
+        while !has_end(gathered) && gathered.len() < BACKLOG {
+            let received = match &mut self.pace {
+                None if !gathered.is_empty() => break,
+                None => self.steps.recv_many(gathered, BACKLOG).await,
+                Some(pace) => tokio::select! {
+                    biased;
+                    received = self.steps.recv_many(gathered, BACKLOG) => received,
+                    () = pace => {
+                        self.pace = None;
+                        continue;
+                    }
+                },
+            };
+            if received == 0 {
+                let failure = failed(FailureKind::Broken, "the inference ended without an outcome");
+                gathered.push(Step::Ended(Err(failure)));
+            }
         }
+        std::mem::take(gathered)
     }
+
+    /// Says that a frame was just shown.
+    pub(crate) fn has_shown(&mut self) {
+        self.pace = Some(Box::pin(tokio::time::sleep(PACE)));
+    }
+}
+
+fn has_end(steps: &[Step]) -> bool {
+    matches!(steps.last(), Some(Step::Ended(_)))
 }
 
 impl Drop for Call {
@@ -137,8 +171,7 @@ mod tests {
         let provider = Arc::new(Counting::default());
         let asked = Arc::clone(&provider);
         let mut call = Call::start(&Tasks::default(), Box::new(move || holds), provider, request());
-        let mut steps = Vec::new();
-        call.next(&mut steps).await;
+        let mut steps = call.next().await;
         let Some(Step::Ended(Err(failure))) = steps.pop() else { panic!("{steps:?}") };
         (failure.kind, asked.0.load(Ordering::SeqCst))
     }

@@ -1,10 +1,10 @@
 //! One server-sent event of the Agents wire: its id is its place in the session's stream, its padding comes from its id.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use mainstay_session::feed::Cursor;
 use mainstay_vocabulary::{Object, Sequence, SessionId, id::Malformed};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// Fewest and most characters of padding.
 const PADDING: (u64, u64) = (8, 40);
@@ -57,17 +57,32 @@ impl Frame {
     /// The bytes on the wire, the empty line included.
     pub fn encode(&self, obfuscate: bool) -> String {
         let id = self.place.to_string();
-        let mut body = Object::new();
-        body.insert("type".to_owned(), json!(self.kind));
-        body.insert("event_id".to_owned(), json!(id));
-        body.extend(self.fields.iter().map(|(name, value)| (name.clone(), value.clone())));
-        if obfuscate {
-            body.insert("obfuscation".to_owned(), json!(padding(&id)));
+        let padding = obfuscate.then(|| padding(&id));
+        // JSON values always serialize.
+        let body = serde_json::to_string(&Body { frame: self, id: &id, padding }).unwrap_or_default();
+        format!("id: {id}\nevent: {}\ndata: {body}\n\n", self.kind)
+    }
+}
+
+/// The event's JSON, written without a copy of its fields.
+struct Body<'a> {
+    frame: &'a Frame,
+    id: &'a str,
+    padding: Option<String>,
+}
+
+impl Serialize for Body<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.frame.kind)?;
+        map.serialize_entry("event_id", self.id)?;
+        for (name, value) in &self.frame.fields {
+            map.serialize_entry(name, value)?;
         }
-        let mut text = String::new();
-        // Writing to a string cannot fail.
-        let _ = write!(text, "id: {id}\nevent: {}\ndata: {}\n\n", self.kind, Value::Object(body));
-        text
+        if let Some(padding) = &self.padding {
+            map.serialize_entry("obfuscation", padding)?;
+        }
+        map.end()
     }
 }
 
