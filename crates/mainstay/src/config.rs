@@ -59,6 +59,7 @@ pub(crate) struct Server {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Store {
     pub(crate) url: String,
+    pub(crate) most_bytes: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -224,7 +225,7 @@ fn check(path: &Path, text: &str) -> Result<()> {
 #[allow(dead_code, reason = "read for its errors only")]
 struct Partial {
     server: Option<PartialServer>,
-    store: Option<Store>,
+    store: Option<PartialStore>,
     limits: Option<PartialLimits>,
     #[serde(default)]
     provider: Vec<Provider>,
@@ -242,6 +243,14 @@ struct PartialServer {
     data_dir: Option<String>,
     body_limit: Option<usize>,
     connections: Option<usize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "read for its errors only")]
+struct PartialStore {
+    url: Option<String>,
+    most_bytes: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

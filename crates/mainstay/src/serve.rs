@@ -113,7 +113,8 @@ fn greet(config: &Config, listener: &TcpListener) -> Result<()> {
 }
 
 fn parts(config: &Config, first_key: &str) -> Result<Parts> {
-    let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes: None })
+    let most_bytes = Some(config.file.store.most_bytes).filter(|bytes| *bytes > 0);
+    let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes })
         .with_context(|| format!("opening the store in {}", config.data_dir.display()))?;
     let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
     let keyring = Keyring::open(&config.data_dir.join("keys"), &*entropy).context("opening the keys")?;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
 
+mod full;
 mod hostile;
 mod http;
 #[cfg(feature = "faults")]
