@@ -26,6 +26,11 @@ pub(crate) fn receipt(
     }
 }
 
+/// The receipt of an attempt that surely sent nothing.
+pub(crate) fn nothing() -> Receipt {
+    Receipt { usage: Usage::default(), booking: Booking::Estimated, cost: None, model: None, reported: Object::new() }
+}
+
 fn estimate(prompt_bytes: u64, shown: &Assembly) -> Usage {
     let fresh = |piece: &mainstay_session::assembly::Piece| piece.text.len() as u64 - u64::from(piece.resumed_at);
     let written: u64 = shown.pieces.iter().map(fresh).sum();

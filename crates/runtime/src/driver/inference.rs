@@ -22,6 +22,7 @@ use super::{Driver, MAX_RETRY, RETRY};
 use crate::{
     error::Error,
     fault::{Bug, Point},
+    meter,
     perform::infer::{Call, Permit, Step},
     route::Deployment,
 };
@@ -269,7 +270,10 @@ impl Driver {
     async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {
         let Some(running) = &self.running else { return };
         let intent = running.intent;
-        let receipt = self.estimate(result.as_ref().ok());
+        let receipt = match &result {
+            Err(failure) if failure.kind == FailureKind::Connect => meter::nothing(),
+            result => self.estimate(result.as_ref().ok()),
+        };
         let command = Command::RecordInference(Box::new(RecordInference { intent, result, receipt }));
         if let Ok(decision) = self.decide(command) {
             self.commit_shown(decision, shown, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
