@@ -35,8 +35,9 @@ type Wire = fn(&Server) -> Result<u64>;
 /// The wires.
 const WIRES: [(&str, Wire); 2] = [("agents", agents), ("responses", responses)];
 
-const QUICK: [Case; 4] = [case(1, 200, 2), case(16, 200, 5), case(64, 100, 10), case(500, 30, 50)];
-const FULL: [Case; 4] = [case(1, 500, 2), case(16, 500, 5), case(64, 500, 10), case(MANY, 100, 150)];
+/// The first without pauses, as gateways are measured: a reply of 52 events that comes at once.
+const QUICK: [Case; 5] = [case(8, 52, 0), case(1, 200, 2), case(16, 200, 5), case(64, 100, 10), case(500, 30, 50)];
+const FULL: [Case; 5] = [case(8, 52, 0), case(1, 500, 2), case(16, 500, 5), case(64, 500, 10), case(MANY, 100, 150)];
 
 pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let cases = if scale.quick { QUICK } else { FULL };
@@ -46,7 +47,7 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
         let text = "word ".repeat(case.deltas);
         let server =
             Server::start(&scale.binary, &folder, &format!("{{ text = \"{text}\", delay_ms = {} }}", case.pause_ms))?;
-        let shown = format!("{} streams", case.streams);
+        let shown = format!("{} streams, {} ms", case.streams, case.pause_ms);
         for (name, wire) in WIRES {
             let mut took = Vec::new();
             for _ in 0..scale.of(1, 3) {
