@@ -24,10 +24,10 @@ pub struct Arguments {
 /// Where the build fails or the server cannot be started.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
     expect_success(&mut cargo(&["build", "--release", "--locked", "--package", "mainstay"]))?;
-    println!("{BINARY} serve {}", arguments.serve.join(" "));
+    let given = arguments.serve.iter().map(|argument| format!(" {argument}")).collect::<String>();
+    println!("{BINARY} serve{given}");
     println!("  stop it with Ctrl-C; the sessions stay in its data directory");
-    println!("  the API key:       {BINARY} key");
-    println!("  is it ready:       curl http://127.0.0.1:7070/healthz");
+    println!("  the API key:       {BINARY} key{given}");
     println!("  a server of yours: cargo xtask up --config mainstay.toml   (README.md shows the file)");
     serve(Command::new(root().join(BINARY)).arg("serve").args(&arguments.serve))
 }
