@@ -189,6 +189,16 @@ def test_tool_handlers_are_called_and_answered(client):
     assert kinds == ["message", "reasoning", "function_call", "function_call_output", "message"]
 
 
+def test_a_turn_stops_at_its_agents_limit_of_steps(client):
+    session = create(client, agent={"model": MODEL, "tools": [TOOL], "limits": {"max_steps": 1}})
+    sessions = client.beta.agents.sessions
+    with sessions.stream(session.id, input="the weather?", tool_handlers={"get_weather": lambda _: "blue"}) as stream:
+        stream.until_done()
+    turn = next(iter(sessions.turns.list(session.id)))
+    assert (turn.status, turn.error.code) == ("failed", "usage_limit_exceeded")
+    assert sessions.retrieve(session.id).status == "idle"
+
+
 def test_typed_tools_work_and_a_failing_one_is_told_to_the_model(client):
     failures = []
 

@@ -74,7 +74,7 @@ impl CreateSession {
     pub fn command(self, saved: Option<(AgentId, &Agent)>, limits: Limits) -> Result<Command, Invalid> {
         let mut spec = saved.map_or_else(|| Spec::plain(""), |(_, agent)| (*agent.definition.spec).clone());
         config::apply(&mut spec, "agent", self.agent)?;
-        spec.limits = limits;
+        spec.limits = config::limits(&spec, limits);
         let agent = saved.map(|(id, agent)| AgentRef {
             agent: id,
             version: agent.version,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use mainstay_session::Spec;
+use mainstay_session::{Spec, spec::Limits};
 use mainstay_vocabulary::{
     Object,
     inference::{Reasoning, TextFormat},
@@ -19,6 +19,9 @@ const MAX_MODEL: usize = 256;
 /// Where `Spec::echo` keeps fields that nobody here knows.
 const REST: &str = "rest";
 
+/// A field of ours beside the vendor's: bounds of the agent's turns.
+const LIMITS: &str = "limits";
+
 /// The name this wire gives a schema: its clients send none.
 const SCHEMA_NAME: &str = "output";
 
@@ -30,8 +33,8 @@ const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh",
 /// The field that is wrong or not served.
 pub fn apply(spec: &mut Spec, path: &str, object: Object) -> Result<(), Invalid> {
     let is_set = |name: &str| object.contains_key(name);
-    let set = ["instructions", "reasoning", "text", "tools", "service_tier", "compaction"].map(is_set);
-    let [instructions, reasoning, text, tools, tier, compaction] = set;
+    let set = ["instructions", "reasoning", "text", "tools", "service_tier", "compaction", LIMITS].map(is_set);
+    let [instructions, reasoning, text, tools, tier, compaction, limits] = set;
     let mut fields = if path.is_empty() { Fields::root(object) } else { Fields::at(path, Value::Object(object))? };
     if let Some(model) = fields.text("model")? {
         if model.is_empty() || model.len() > MAX_MODEL {
@@ -65,9 +68,40 @@ pub fn apply(spec: &mut Spec, path: &str, object: Object) -> Result<(), Invalid>
         let mode = fields.fields("compaction")?.map(|mut compaction| compaction.flag("async")).transpose()?.flatten();
         keep(spec, "compaction", mode.map(|background| json!({ "async": background })));
     }
+    if limits {
+        let limits = fields.fields(LIMITS)?.map(read_limits).transpose()?;
+        keep(spec, LIMITS, limits.map(Value::Object));
+    }
     refuse_unserved(&mut fields)?;
     keep_rest(spec, fields.rest());
     Ok(())
+}
+
+/// Bounds of a turn; those that the agent leaves out are the operator's.
+fn read_limits(mut fields: Fields) -> Result<Object, Invalid> {
+    let mut limits = Object::new();
+    for name in ["max_steps", "max_attempts", "wall_ms"] {
+        if let Some(most) = fields.count(name, 1..=u64::from(u32::MAX))? {
+            limits.insert(name.to_owned(), json!(most));
+        }
+    }
+    let path = fields.path("");
+    match fields.rest().keys().next() {
+        Some(unknown) => Err(Invalid::unserved(format!("{path}{unknown}"))),
+        None => Ok(limits),
+    }
+}
+
+/// The bounds of a session's turns: the agent's, never wider than the operator's.
+pub fn limits(spec: &Spec, operator: Limits) -> Limits {
+    let own = |name: &str| spec.echo.get(LIMITS).and_then(|limits| limits.get(name)).and_then(Value::as_u64);
+    let narrow =
+        |name: &str, most: u32| own(name).and_then(|own| u32::try_from(own).ok()).map_or(most, |own| own.min(most));
+    Limits {
+        max_steps: narrow("max_steps", operator.max_steps),
+        max_attempts: narrow("max_attempts", operator.max_attempts),
+        wall_ms: own("wall_ms").map_or(operator.wall_ms, |own| own.min(operator.wall_ms)),
+    }
 }
 
 fn keep(spec: &mut Spec, name: &str, value: Option<Value>) {
@@ -139,6 +173,7 @@ pub fn render(spec: &Spec) -> Object {
     put("multi_agent", json!({ "enabled": false, "max_concurrent_subagents": null }));
     put("compaction", spec.echo.get("compaction").cloned().unwrap_or_else(|| json!({ "async": false })));
     put("experimental", json!({ "time_awareness": false }));
+    put(LIMITS, spec.echo.get(LIMITS).cloned().unwrap_or_else(|| json!({})));
     for (name, value) in spec.echo.get(REST).and_then(Value::as_object).into_iter().flatten() {
         object.entry(name.clone()).or_insert_with(|| value.clone());
     }

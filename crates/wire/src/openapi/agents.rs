@@ -150,6 +150,7 @@ fn agent() -> Value {
         ("service_tier", text()),
         ("multi_agent", any_object()),
         ("compaction", any_object()),
+        ("limits", any_object()),
         ("experimental", any_object()),
         ("metadata", reference("Metadata")),
         ("created_at", seconds()),

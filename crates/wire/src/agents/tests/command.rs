@@ -153,6 +153,27 @@ fn a_session_takes_over_what_the_agent_says() {
 }
 
 #[test]
+fn an_agent_narrows_the_operators_limits_and_never_widens_them() {
+    let body = |limits: Value| json!({ "agent": { "model": "m", "limits": limits }, "input": "hi" });
+    let taken = |limits| {
+        let Ok(Command::Create(create)) = create(body(limits)) else { panic!("not a create") };
+        create.created.spec.limits
+    };
+    let operator = taken(json!({}));
+    let own = taken(json!({ "max_steps": 2, "wall_ms": 1_000 }));
+    assert_eq!((own.max_steps, own.max_attempts, own.wall_ms), (2, operator.max_attempts, 1_000));
+    assert_eq!(taken(json!({ "max_steps": u32::MAX, "max_attempts": u32::MAX })), operator);
+    for (limits, param) in [
+        (json!({ "max_steps": 0 }), "agent.limits.max_steps"),
+        (json!({ "max_steps": "2" }), "agent.limits.max_steps"),
+        (json!({ "steps": 2 }), "agent.limits.steps"),
+        (json!([]), "agent.limits"),
+    ] {
+        assert_eq!(create(body(limits)).unwrap_err().0, param);
+    }
+}
+
+#[test]
 fn a_saved_agent_keeps_what_is_absent_and_resets_what_is_null() {
     let first = command::create_agent(object(json!({
         "model": "m", "name": "n", "instructions": "i", "metadata": { "a": "b" },
