@@ -19,7 +19,7 @@ use crate::{
     driver::Driver,
     error::Error,
     fault::{Bug, Point},
-    journal::{Journal, Stamp},
+    journal::Stamp,
 };
 
 /// The durable timer of a turn's deadline.
@@ -203,9 +203,4 @@ fn index(session: SessionId, before: &State, after: &State, events: &[Arc<Event>
         }
     }
     rows
-}
-
-/// The chain hash that a session not yet born starts from.
-pub(crate) fn genesis(session: SessionId) -> [u8; 32] {
-    Journal::genesis(session)
 }

@@ -23,10 +23,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::inference::{Running, next_steps};
 use crate::{
-    commit::{Failed, Proposal, genesis},
+    commit::{Failed, Proposal},
     engine::{Accepted, Caller, Inner},
     error::Error,
     fault::{Bug, Point},
+    journal::Journal,
     meter,
     prompt::Prompt,
     task::{Stage, TaskKind},
@@ -108,7 +109,7 @@ impl Driver {
             tenant: None,
             sealer: None,
             state: Arc::new(State::unborn(session)),
-            chain: genesis(session),
+            chain: Journal::genesis(session),
             context: None,
             since_snapshot: 0,
             next_ordinal: 1,
@@ -181,7 +182,7 @@ impl Driver {
     }
 
     fn rests(&self) -> bool {
-        self.running.is_none() && self.state.turn.as_ref().is_none_or(|_| !self.state.is_open())
+        self.running.is_none() && !self.state.is_open()
     }
 
     fn time_to_sleep(&self) -> Duration {
