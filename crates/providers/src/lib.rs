@@ -10,4 +10,4 @@ mod seam;
 
 pub use error::Error;
 pub use openai_chat::dialect::Dialect;
-pub use seam::{ChunkStream, Kind, Provider, Secret, Settings, Timeouts, build};
+pub use seam::{ChunkStream, Kind, Provider, Reply, Secret, Settings, Timeouts, build};

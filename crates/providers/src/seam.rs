@@ -4,12 +4,20 @@
 use std::{fmt, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
 
 use futures_util::Stream;
-use mainstay_vocabulary::inference::{Chunk, Failure, Request};
+use mainstay_vocabulary::inference::{
+    Chunk, EmbeddingRequest, Embeddings, Failure, FailureKind, Format, Request, TokenCount,
+};
 
 use crate::{Dialect, Error, openai_chat::client::OpenAiChat, scripted::Scripted};
 
 /// What an inference yields; see [`Provider::infer`].
 pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Chunk, Failure>> + Send>>;
+
+/// What a question to a provider that does not stream yields.
+pub type Reply<T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send>>;
+
+/// Bytes of text to a token, where nobody can count: what English and code come to, roughly.
+const BYTES_PER_TOKEN: u64 = 4;
 
 /// One upstream account. Cheap to share.
 pub trait Provider: Send + Sync {
@@ -19,6 +27,33 @@ pub trait Provider: Send + Sync {
 
     /// Whether it can continue an assistant message from a prefix (`Request::prefix`).
     fn continues_prefix(&self) -> bool;
+
+    /// The wire format that it speaks, where a client may speak the same.
+    fn format(&self) -> Option<Format> {
+        None
+    }
+
+    /// Counts the tokens of a prompt: asks upstream or a tokenizer where there is one, else estimates.
+    fn count(&self, request: Request) -> Reply<TokenCount> {
+        let tokens = text_bytes(&request).div_ceil(BYTES_PER_TOKEN);
+        Box::pin(std::future::ready(Ok(TokenCount { tokens, is_exact: false })))
+    }
+
+    /// Embeds texts. Fails as `InvalidRequest` where the provider has no such thing.
+    fn embed(&self, request: EmbeddingRequest) -> Reply<Embeddings> {
+        let message = format!("the deployment of {:?} makes no embeddings", request.upstream_model);
+        let failure = Failure { kind: FailureKind::InvalidRequest, message, retry_after_ms: None };
+        Box::pin(std::future::ready(Err(failure)))
+    }
+}
+
+/// Text that a model would see, bytes: instructions, items and tools as JSON.
+fn text_bytes(request: &Request) -> u64 {
+    let length = |value: Result<Vec<u8>, _>| value.map_or(0, |bytes: Vec<u8>| bytes.len() as u64);
+    let items = request.input.iter().map(|item| length(serde_json::to_vec(&**item)));
+    let tools = request.tools.iter().map(|tool| length(serde_json::to_vec(tool)));
+    let instructions = request.instructions.as_ref().map_or(0, |text| text.len() as u64);
+    items.chain(tools).fold(instructions, u64::saturating_add)
 }
 
 /// An operator's settings of one account.

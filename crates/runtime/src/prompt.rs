@@ -45,7 +45,7 @@ impl Prompt {
 fn size(item: &Arc<Item>, json: usize) -> u64 {
     match &**item {
         Item::Other(_) | Item::Reasoning { .. } => 0,
-        Item::Message { .. } | Item::ToolCall { .. } | Item::ToolResult { .. } => json as u64,
+        Item::Message { .. } | Item::ToolCall { .. } | Item::ToolResult { .. } | Item::Compaction { .. } => json as u64,
     }
 }
 

@@ -92,6 +92,7 @@ impl Assembly {
                 piece.marks.add_text(ordinal, u32::try_from(text.len()).unwrap_or(u32::MAX));
                 piece.text.push_str(text);
             }
+            Delta::Logprobs { logprobs, .. } => piece.marks.logprobs.push((ordinal, logprobs.clone())),
             Delta::Done { opaque, .. } => {
                 piece.marks.done = Some(ordinal);
                 piece.opaque.clone_from(opaque);
@@ -175,7 +176,7 @@ pub fn text_of(item: &Item) -> &str {
         },
         Item::Reasoning { content, summary, .. } => content.first().or(summary.first()).map_or("", String::as_str),
         Item::ToolCall { arguments, .. } => arguments,
-        Item::ToolResult { .. } | Item::Other(_) => "",
+        Item::ToolResult { .. } | Item::Compaction { .. } | Item::Other(_) => "",
     }
 }
 

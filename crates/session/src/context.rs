@@ -88,13 +88,13 @@ impl Context {
             match &**item {
                 Item::ToolCall { call_id, .. } => calls.insert(call_id),
                 Item::ToolResult { call_id, .. } => results.insert(call_id),
-                Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => false,
+                Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => false,
             };
         }
         let is_whole = |item: &Item| match item {
             Item::ToolCall { call_id, .. } => results.contains(call_id),
             Item::ToolResult { call_id, .. } => calls.contains(call_id),
-            Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => true,
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => true,
         };
         self.items.iter().map(|(_, item)| item).filter(|item| is_whole(item)).cloned().collect()
     }
@@ -127,7 +127,7 @@ pub fn follow_calls(open: &mut Vec<CallId>, items: &[Arc<Item>]) {
         match &**item {
             Item::ToolCall { call_id, .. } => open.push(call_id.clone()),
             Item::ToolResult { call_id, .. } => open.retain(|known| known != call_id),
-            Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => {}
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => {}
         }
     }
 }

@@ -11,6 +11,7 @@ use mainstay_vocabulary::{
     usage::Booking,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{registry::AgentDefinition, spec::Spec};
 
@@ -309,6 +310,9 @@ pub struct Marks {
     /// (ordinal, sequence): from this ordinal on, deltas came after that event and before the next.
     #[serde(rename = "a", default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<(u64, Sequence)>,
+    /// Log probabilities of the text delta that follows each of these ordinals.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<(u64, Value)>,
 }
 
 /// An inference came to an end.
@@ -452,7 +456,7 @@ pub enum ErrorCode {
     ResourceNotFound,
     /// The turn ran out of time.
     RequestTimeout,
-    /// A limit on steps.
+    /// A limit on steps, or the account upstream has no money left.
     UsageLimitExceeded,
     /// A fault here.
     InternalError,

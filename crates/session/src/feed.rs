@@ -59,7 +59,10 @@ impl Shown {
 /// The item's number in its inference.
 pub const fn index(delta: &Delta) -> u32 {
     match delta {
-        Delta::Started { index, .. } | Delta::Text { index, .. } | Delta::Done { index, .. } => *index,
+        Delta::Started { index, .. }
+        | Delta::Text { index, .. }
+        | Delta::Logprobs { index, .. }
+        | Delta::Done { index, .. } => *index,
     }
 }
 
@@ -124,6 +127,9 @@ fn unfold(written: &Written, moments: &mut BTreeMap<Cursor, What>) {
         let (head, tail) = rest.split_at_checked(*length as usize).unwrap_or((rest, ""));
         rest = tail;
         put(ordinal, Delta::Text { index, text: head.to_owned() });
+    }
+    for (ordinal, logprobs) in &marks.logprobs {
+        put(*ordinal, Delta::Logprobs { index, logprobs: logprobs.clone() });
     }
     if let Some(ordinal) = marks.done {
         let opaque = match &*written.item {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mainstay_vocabulary::{
     Object,
-    inference::{Reasoning, Sampling, TextFormat},
+    inference::{Extra, Reasoning, Sampling, TextFormat},
     tool::{FunctionTool, ToolChoice},
 };
 use serde::{Deserialize, Serialize};
@@ -46,6 +46,9 @@ pub struct Spec {
     /// Bounds of a turn.
     #[serde(default)]
     pub limits: Limits,
+    /// Parameters that only one provider format knows; sent where the deployment speaks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extra: Option<Arc<Extra>>,
     /// Parameters of the wire that mean nothing to the runtime, kept for echo in the wire's objects.
     #[serde(default, skip_serializing_if = "Object::is_empty")]
     pub echo: Object,
@@ -75,6 +78,7 @@ impl Spec {
             interruption: Interruption::Restart,
             retention: Retention::Keep,
             limits: Limits::default(),
+            extra: None,
             echo: Object::new(),
         }
     }

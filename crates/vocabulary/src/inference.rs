@@ -40,6 +40,46 @@ pub struct Request {
     pub text: TextFormat,
     /// The same for every attempt of one effect; sent as a header where the provider takes one.
     pub idempotency_key: String,
+    /// Parameters that only one format knows; sent where the provider speaks it, else left out.
+    pub extra: Option<Arc<Extra>>,
+    /// The client's own request, where client and provider may speak the same format.
+    pub verbatim: Option<Arc<Verbatim>>,
+}
+
+/// A family of wire formats of inferences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// OpenAI Chat Completions.
+    OpenAiChat,
+    /// OpenAI Responses.
+    OpenAiResponses,
+    /// Anthropic Messages.
+    AnthropicMessages,
+}
+
+/// Parameters of one format that have no canonical meaning (`prompt_cache_key`, `service_tier`, `metadata`…).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Extra {
+    /// Whose parameters these are.
+    pub format: Format,
+    /// Top-level fields of its request body.
+    pub fields: Object,
+}
+
+/// A client's request as it came. A provider of the same format sends this body with only the model, the stream flags
+/// and the clamped limit on output replaced, and yields `Chunk::Frame` for each frame (or the whole body) that comes
+/// back, so that no field is lost either way. A provider of another format ignores it and encodes the canonical parts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verbatim {
+    /// The format of `body`.
+    pub format: Format,
+    /// The request body.
+    pub body: Object,
+    /// Headers that belong to the format and change its meaning (`anthropic-beta`, `openai-beta`), lower case.
+    pub headers: Vec<(String, String)>,
+    /// Whether the client asked for a stream; if not, the upstream is asked for a whole body too.
+    pub streams: bool,
 }
 
 /// Sampling parameters; `None` leaves the provider's default.
@@ -61,6 +101,19 @@ pub struct Sampling {
     /// -2 to 2.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequency_penalty: Option<f64>,
+    /// Only the most likely so many tokens are looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_k: Option<u64>,
+    /// The same seed asks for the same text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<i64>,
+    /// Texts that end the answer; they are not part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// How many alternatives to each token to report with their log probabilities, 0 for the token alone; `None`
+    /// reports nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_logprobs: Option<u64>,
 }
 
 /// How a reasoning model thinks; free text because vendors differ.
@@ -73,6 +126,9 @@ pub struct Reasoning {
     /// `auto`, `concise`, `detailed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
+    /// Most tokens to think, where a vendor counts instead of grading.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_tokens: Option<u64>,
 }
 
 /// What the text of an answer must look like.
@@ -125,6 +181,16 @@ pub enum Delta {
         #[serde(rename = "t")]
         text: String,
     },
+    /// Log probabilities of the next `Text` of the item: comes right before it.
+    #[serde(rename = "l")]
+    Logprobs {
+        /// Which item.
+        #[serde(rename = "i")]
+        index: u32,
+        /// An array of `{ token, logprob, bytes, top_logprobs: [{ token, logprob, bytes }] }`.
+        #[serde(rename = "l")]
+        logprobs: Value,
+    },
     /// The item is whole.
     #[serde(rename = "d")]
     Done {
@@ -142,6 +208,9 @@ pub enum Delta {
 pub enum Chunk {
     /// Something to show.
     Delta(Delta),
+    /// What the provider sent, as JSON: only for a `Verbatim` request of the provider's own format. Comes right before
+    /// the deltas that were read from it; unknown frames come too, with no delta after them.
+    Frame(Value),
     /// The end; nothing follows.
     Finished(Finished),
 }
@@ -171,6 +240,10 @@ pub enum Stop {
     MaxOutputTokens,
     /// The provider's filter.
     ContentFilter,
+    /// One of the texts of `Sampling::stop`, where the provider says which.
+    Sequence(String),
+    /// The model pauses a long turn of its own tools and wants to be asked again (`pause_turn`).
+    Pause,
 }
 
 /// Why an inference failed. `kind` says what may be done; `message` is safe to show.
@@ -201,6 +274,8 @@ pub enum FailureKind {
     Upstream,
     /// The key is wrong.
     Authentication,
+    /// The account upstream has no money or quota left (402, `insufficient_quota`).
+    Quota,
     /// The provider refused the request as malformed.
     InvalidRequest,
     /// The prompt does not fit.
@@ -219,4 +294,46 @@ impl FailureKind {
             Self::Connect | Self::Broken | Self::Timeout | Self::RateLimited | Self::Upstream | Self::Protocol
         )
     }
+}
+
+/// Texts to embed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbeddingRequest {
+    /// The provider's name for the model.
+    pub upstream_model: String,
+    /// What to embed, in order.
+    pub input: Vec<EmbeddingInput>,
+    /// Length of the vectors, where the model lets one choose.
+    pub dimensions: Option<u64>,
+    /// Other fields of the client's request, sent as they are.
+    pub extra: Object,
+}
+
+/// One text to embed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EmbeddingInput {
+    /// As text.
+    Text(String),
+    /// As the model's own tokens.
+    Tokens(Vec<u32>),
+}
+
+/// What embedding brought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embeddings {
+    /// A vector for each input, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens, where the provider reported them.
+    pub usage: Option<Usage>,
+    /// Model name as reported.
+    pub model: Option<String>,
+}
+
+/// How many tokens a prompt has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenCount {
+    /// How many.
+    pub tokens: u64,
+    /// Whether the model's own tokenizer counted, here or upstream; otherwise it is an estimate.
+    pub is_exact: bool,
 }

@@ -53,6 +53,11 @@ pub enum Item {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
+    /// Stands for everything before it that was compacted away: a digest in plain text, shown to the model.
+    Compaction {
+        /// The digest.
+        text: String,
+    },
     /// An item type that this version does not interpret: kept and echoed verbatim, never shown to a model.
     Other(Value),
 }
@@ -90,11 +95,22 @@ pub enum Content {
     Refusal(String),
     /// A picture by address or `data:` URL.
     Image {
-        /// `https:` or `data:` URL.
+        /// `https:` or `data:` URL, or `mainstay:` and the id of a stored file.
         url: String,
         /// `low`, `high`, `auto`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         detail: Option<String>,
+    },
+    /// A document by address, `data:` URL or stored file.
+    File {
+        /// As for a picture.
+        url: String,
+        /// Its name, for the model.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// `application/pdf`, `text/plain`…, where somebody said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
     },
     /// A part that this version does not interpret: kept and echoed verbatim.
     Other(Value),

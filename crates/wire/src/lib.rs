@@ -5,5 +5,6 @@
 pub mod agents;
 pub mod conversations;
 pub mod fields;
+pub mod native;
 pub mod openapi;
 pub mod responses;

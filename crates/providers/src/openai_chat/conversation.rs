@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     dialect::{Continuation, Rules},
-    wire::{CalledFunction, Content, ImageUrl, Message, Part, ToolCall},
+    wire::{CalledFunction, Content, File, ImageUrl, Message, Part, ToolCall},
 };
 
 /// Between texts that become one.
@@ -74,6 +74,7 @@ impl<'a> Conversation<'a> {
                 self.assistant().tool_calls.push(ToolCall { id, kind: "function", function });
             }
             Item::ToolResult { call_id, output, .. } => self.tool_result(call_id, output),
+            Item::Compaction { text } => self.say("user", Content::Text(Cow::Borrowed(text))),
             Item::Other(_) => {}
         }
     }
@@ -143,7 +144,9 @@ impl<'a> Conversation<'a> {
         let text = match output {
             ToolOutput::Text(text) => Cow::Borrowed(text.as_str()),
             ToolOutput::Content(parts) => {
-                self.images.extend(parts.iter().filter_map(image));
+                let attached =
+                    parts.iter().filter(|part| !matches!(part, item::Content::Text(_) | item::Content::Refusal(_)));
+                self.images.extend(attached.filter_map(part));
                 text_of(parts)
             }
         };
@@ -174,7 +177,7 @@ fn message<'a>(role: &'static str, content: Option<Content<'a>>) -> Message<'a> 
 
 /// A lone text as a string, which every server takes; anything else as parts.
 fn content_of(content: &[item::Content]) -> Content<'_> {
-    if content.iter().any(|part| matches!(part, item::Content::Image { .. })) {
+    if content.iter().any(|part| matches!(part, item::Content::Image { .. } | item::Content::File { .. })) {
         Content::Parts(content.iter().filter_map(part).collect())
     } else {
         Content::Text(text_of(content))
@@ -184,17 +187,13 @@ fn content_of(content: &[item::Content]) -> Content<'_> {
 fn part(content: &item::Content) -> Option<Part<'_>> {
     match content {
         item::Content::Text(text) | item::Content::Refusal(text) => Some(Part::Text { text: Cow::Borrowed(text) }),
-        item::Content::Image { .. } => image(content),
-        item::Content::Other(_) => None,
-    }
-}
-
-fn image(content: &item::Content) -> Option<Part<'_>> {
-    match content {
         item::Content::Image { url, detail } => {
             Some(Part::ImageUrl { image_url: ImageUrl { url, detail: detail.as_deref() } })
         }
-        _ => None,
+        item::Content::File { url, name, .. } => {
+            Some(Part::File { file: File { filename: name.as_deref(), file_data: url } })
+        }
+        item::Content::Other(_) => None,
     }
 }
 
@@ -202,7 +201,7 @@ fn image(content: &item::Content) -> Option<Part<'_>> {
 fn text_of(content: &[item::Content]) -> Cow<'_, str> {
     let mut texts = content.iter().filter_map(|part| match part {
         item::Content::Text(text) | item::Content::Refusal(text) => Some(text.as_str()),
-        item::Content::Image { .. } | item::Content::Other(_) => None,
+        item::Content::Image { .. } | item::Content::File { .. } | item::Content::Other(_) => None,
     });
     let first = texts.next().unwrap_or_default();
     texts.fold(Cow::Borrowed(first), |all, text| all + PARAGRAPH + text)

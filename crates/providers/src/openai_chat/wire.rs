@@ -73,6 +73,14 @@ pub(super) enum Content<'a> {
 pub(super) enum Part<'a> {
     Text { text: Cow<'a, str> },
     ImageUrl { image_url: ImageUrl<'a> },
+    File { file: File<'a> },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct File<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) filename: Option<&'a str>,
+    pub(super) file_data: &'a str,
 }
 
 #[derive(Debug, Serialize)]

@@ -65,7 +65,7 @@ fn user_content(item: &Item) -> Option<&[Content]> {
 fn texts(content: &[Content]) -> impl Iterator<Item = &str> {
     content.iter().filter_map(|part| match part {
         Content::Text(text) | Content::Refusal(text) => Some(text.as_str()),
-        Content::Image { .. } | Content::Other(_) => None,
+        Content::Image { .. } | Content::File { .. } | Content::Other(_) => None,
     })
 }
 
@@ -80,6 +80,7 @@ fn item_bytes(item: &Item) -> usize {
         }
         Item::ToolResult { output: ToolOutput::Text(text), .. } => text.len(),
         Item::ToolCall { name, arguments, .. } => name.len() + arguments.len(),
+        Item::Compaction { text } => text.len(),
         Item::Reasoning { .. } | Item::Other(_) => 0,
     }
 }

@@ -40,6 +40,8 @@ fn check(chunks: &[Chunk], is_whole: bool) {
                 assert!(open[*index as usize]);
                 open[*index as usize] = false;
             }
+            Chunk::Frame(frame) => panic!("{frame} for a request that is not verbatim"),
+            Chunk::Delta(Delta::Logprobs { index, .. }) => assert!(open[*index as usize]),
             Chunk::Finished(_) => {
                 assert_eq!(place, chunks.len() - 1);
                 assert!(open.iter().all(|open| !open));

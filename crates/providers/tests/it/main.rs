@@ -64,6 +64,8 @@ impl Asked {
             reasoning: self.reasoning,
             text: self.text,
             idempotency_key: "key-1".to_owned(),
+            extra: None,
+            verbatim: None,
         }
     }
 }
@@ -77,6 +79,7 @@ fn user(text: &str) -> Request {
 fn lines(chunks: &[Chunk], failure: Option<&Failure>) -> String {
     let chunks = chunks.iter().map(|chunk| match chunk {
         Chunk::Delta(delta) => json!(delta),
+        Chunk::Frame(frame) => json!({ "frame": frame }),
         Chunk::Finished(finished) => json!({ "finished": finished }),
     });
     let all = chunks.chain(failure.map(|failure| json!({ "failure": failure })));

@@ -121,6 +121,8 @@ impl Driver {
             reasoning: spec.reasoning.clone(),
             text: spec.text.clone(),
             idempotency_key: format!("{}-{}", self.session, intent.0),
+            extra: spec.extra.clone(),
+            verbatim: None,
         }
     }
 
@@ -175,7 +177,9 @@ impl Driver {
                     running.continued = Some(*index);
                     return None;
                 }
-                Delta::Text { index, .. } | Delta::Done { index, .. } if running.continued == Some(*index) => {
+                Delta::Text { index, .. } | Delta::Logprobs { index, .. } | Delta::Done { index, .. }
+                    if running.continued == Some(*index) =>
+                {
                     intent = continued.id.sequence;
                     *index = continued.id.ordinal;
                 }
@@ -289,6 +293,7 @@ fn size(delta: &Delta) -> usize {
     match delta {
         Delta::Started { .. } => 0,
         Delta::Text { text, .. } => text.len(),
+        Delta::Logprobs { logprobs, .. } => serde_json::to_vec(logprobs).map_or(0, |json| json.len()),
         Delta::Done { opaque, .. } => opaque.as_ref().map_or(0, String::len),
     }
 }

@@ -109,6 +109,8 @@ async fn run(permit: Permit, provider: Arc<dyn Provider>, request: Request, step
     while let Some(chunk) = stream.next().await {
         let step = match chunk {
             Ok(Chunk::Delta(delta)) => Step::Delta(delta),
+            // Only a client's own request brings frames, and a session never sends one.
+            Ok(Chunk::Frame(_)) => continue,
             Ok(Chunk::Finished(finished)) => Step::Ended(Ok(finished)),
             Err(failure) => Step::Ended(Err(failure)),
         };
@@ -163,6 +165,8 @@ mod tests {
             reasoning: Reasoning::default(),
             text: TextFormat::Text,
             idempotency_key: "k".to_owned(),
+            extra: None,
+            verbatim: None,
         }
     }
 

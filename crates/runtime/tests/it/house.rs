@@ -146,7 +146,7 @@ pub(crate) fn shown(moments: &[Moment]) -> String {
     let text = moments.iter().filter_map(|moment| match &moment.what {
         What::Shown(shown) => match &shown.delta {
             Delta::Text { text, .. } => Some(text.as_str()),
-            Delta::Started { .. } | Delta::Done { .. } => None,
+            Delta::Started { .. } | Delta::Logprobs { .. } | Delta::Done { .. } => None,
         },
         What::Event(..) => None,
     });

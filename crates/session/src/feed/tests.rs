@@ -98,6 +98,8 @@ impl Live {
         let delta = if self.dice.below(5) == 0 {
             open.retain(|other| *other != id);
             Delta::Done { index, opaque: None }
+        } else if self.dice.below(6) == 0 {
+            Delta::Logprobs { index, logprobs: serde_json::json!([{ "token": "a", "logprob": -0.5 }]) }
         } else {
             Delta::Text { index, text: self.dice.one_of(&TEXTS).to_owned() }
         };
@@ -225,6 +227,7 @@ fn hostile_marks_neither_panic_nor_lose_the_events() {
         ordinals: vec![(7, u64::MAX), (0, u64::MAX)],
         done: Some(u64::MAX),
         after: vec![(u64::MAX, Sequence(u64::MAX)), (0, Sequence(0))],
+        logprobs: vec![(u64::MAX, serde_json::Value::Null)],
     };
     let written = Written { id, kind: ItemKind::Message, item: Arc::new(item), marks, resumed_at: 2, continues: true };
     assert_eq!(text_of(&written.item), "né");

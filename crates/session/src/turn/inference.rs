@@ -41,7 +41,7 @@ fn finish(draft: &mut Draft<'_>, finished: &Finished, receipt: Receipt) {
     let outcome = InferenceOutcome::Finished(finished.stop.clone());
     draft.close_inference(End { receipt: Some(receipt), ..End::kept(outcome) });
     let shortfall = match finished.stop {
-        Stop::End | Stop::ToolCalls => None,
+        Stop::End | Stop::ToolCalls | Stop::Sequence(_) | Stop::Pause => None,
         Stop::MaxOutputTokens => Some(Shortfall::MaxOutputTokens),
         Stop::ContentFilter => Some(Shortfall::ContentFilter),
     };
@@ -134,6 +134,7 @@ const fn code_of(kind: FailureKind) -> ErrorCode {
         FailureKind::InvalidRequest => ErrorCode::InvalidRequest,
         FailureKind::ContextLength => ErrorCode::ContextLengthExceeded,
         FailureKind::NotFound => ErrorCode::ResourceNotFound,
+        FailureKind::Quota => ErrorCode::UsageLimitExceeded,
     }
 }
 

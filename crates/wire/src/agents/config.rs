@@ -137,7 +137,7 @@ fn refuse_unserved(fields: &mut Fields) -> Result<(), Invalid> {
 fn read_reasoning(mut fields: Fields) -> Result<Reasoning, Invalid> {
     let effort = fields.choice("effort", &EFFORTS)?;
     let summary = fields.choice("summary", &["concise", "detailed", "auto"])?;
-    Ok(Reasoning { effort, summary })
+    Ok(Reasoning { effort, summary, budget_tokens: None })
 }
 
 fn read_text(mut fields: Fields) -> Result<TextFormat, Invalid> {

@@ -17,6 +17,7 @@ pub fn id_of(id: ItemId, item: &Item) -> String {
         Item::Reasoning { .. } => "rs",
         Item::ToolCall { .. } => "fc",
         Item::ToolResult { .. } => "fco",
+        Item::Compaction { .. } => "cmp",
         Item::Other(_) => "item",
     };
     format!("{prefix}_{id}")
@@ -68,6 +69,9 @@ pub fn input(id: ItemId, item: &Item, turn: &str) -> Value {
             let summary: Vec<_> = texts.iter().map(|text| json!({ "type": "summary_text", "text": text })).collect();
             json!({ "type": "reasoning", "id": id, "summary": summary, "status": "completed", "turn_id": turn })
         }
+        Item::Compaction { text } => json!({
+            "type": "compaction", "id": id, "summary": text, "status": "completed", "turn_id": turn,
+        }),
         Item::Other(value) => {
             let mut value = value.clone();
             if let Value::Object(object) = &mut value {
@@ -91,6 +95,7 @@ fn parts(content: &[Content], role: Role) -> Vec<Value> {
     let part = |content: &Content| match content {
         Content::Text(text) | Content::Refusal(text) => json!({ "type": text_kind, "text": text }),
         Content::Image { url, .. } => json!({ "type": "input_image", "image_url": url }),
+        Content::File { url, name, .. } => json!({ "type": "input_file", "file_url": url, "filename": name }),
         Content::Other(value) => value.clone(),
     };
     content.iter().map(part).collect()

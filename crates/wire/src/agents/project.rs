@@ -215,6 +215,8 @@ impl View {
         match &shown.delta {
             Delta::Started { kind, .. } => self.begin(id, kind, frames),
             Delta::Text { text, .. } => self.extend(id, text, frames),
+            // This wire has no place for them.
+            Delta::Logprobs { .. } => {}
             Delta::Done { .. } => self.close(id, "completed", frames),
         }
     }

@@ -2,6 +2,7 @@
 //! server takes and gives, not all that the vendors define. Start with `document`.
 
 mod agents;
+mod native;
 mod operation;
 mod responses;
 mod schema;
@@ -16,6 +17,9 @@ use self::{
 
 /// Where the wires are; paths of the table are relative to each.
 pub const BASES: [&str; 2] = ["/v1", "/openai/v1"];
+
+/// Where the native wire is.
+pub const NATIVE_BASE: &str = "/mainstay/v1";
 
 /// The document as indented JSON, without a line break at the end.
 pub fn document() -> String {
@@ -35,6 +39,7 @@ pub fn document() -> String {
             { "name": "Responses", "description": "Stateful responses." },
             { "name": "Conversations", "description": "Items that responses append to." },
             { "name": "Models", "description": "What may be asked for." },
+            { "name": "Native", "description": "What no vendor's API has: journals, costs, forks." },
             { "name": "Health", "description": "Whether the server lives; no key needed." },
         ],
         "paths": paths(),
@@ -56,7 +61,7 @@ pub fn document() -> String {
 }
 
 fn schemas() -> Map<String, Value> {
-    let all = schema::common().into_iter().chain(agents::schemas()).chain(responses::schemas());
+    let all = schema::common().into_iter().chain(agents::schemas()).chain(responses::schemas()).chain(native::schemas());
     all.map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
@@ -84,6 +89,8 @@ fn path_item(operation: &Operation) -> Value {
     let mut item = Map::new();
     if operation.is_open {
         item.insert("servers".to_owned(), json!([{ "url": "/" }]));
+    } else if operation.is_native {
+        item.insert("servers".to_owned(), json!([{ "url": NATIVE_BASE }]));
     }
     let names: Vec<_> = operation.path_parameters().collect();
     if !names.is_empty() {

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::schema::{flag, list, text};
+use super::{
+    BASES, NATIVE_BASE,
+    schema::{flag, list, text},
+};
 
 /// One method of one path.
 #[derive(Debug)]
@@ -17,6 +20,8 @@ pub struct Operation {
     pub summary: &'static str,
     /// Whether it is asked for at the root, without a key.
     pub is_open: bool,
+    /// Whether it is of the native wire.
+    pub is_native: bool,
     pub(super) tag: &'static str,
     /// Components of the parameters besides those of the path.
     pub(super) parameters: &'static [&'static str],
@@ -43,7 +48,7 @@ impl Operation {
     }
 
     const fn new(method: &'static str, path: &'static str, (id, summary): Named, answer: Answer) -> Self {
-        Self { method, path, id, summary, is_open: false, tag: "", parameters: &[], body: None, answer }
+        Self { method, path, id, summary, is_open: false, is_native: false, tag: "", parameters: &[], body: None, answer }
     }
 
     const fn of(mut self, tag: &'static str) -> Self {
@@ -59,6 +64,23 @@ impl Operation {
     const fn with(mut self, parameters: &'static [&'static str]) -> Self {
         self.parameters = parameters;
         self
+    }
+
+    const fn native(mut self) -> Self {
+        self.tag = NATIVE;
+        self.is_native = true;
+        self
+    }
+
+    /// Where its path begins.
+    pub const fn bases(&self) -> &'static [&'static str] {
+        if self.is_open {
+            &[""]
+        } else if self.is_native {
+            &[NATIVE_BASE]
+        } else {
+            &BASES
+        }
     }
 
     const fn open(mut self) -> Self {
@@ -86,6 +108,7 @@ const AGENTS: &str = "Agents";
 const RESPONSES: &str = "Responses";
 const CONVERSATIONS: &str = "Conversations";
 const MODELS: &str = "Models";
+const NATIVE: &str = "Native";
 const HEALTH: &str = "Health";
 
 /// A parameter that several operations have: all are optional.
@@ -136,6 +159,11 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "starting_after",
         "With `stream=true`: the `sequence_number` of the last event that the client has.",
         || json!({ "type": "integer", "minimum": 0 }),
+    ),
+    query(
+        "after_sequence",
+        "The sequence of the event before the first one wanted.",
+        || json!({ "type": "integer", "minimum": 0, "default": 0 }),
     ),
     query(
         "metadata",
@@ -290,6 +318,25 @@ pub const OPERATIONS: &[Operation] = &[
     .of(CONVERSATIONS),
     get("/models", ("listModels", "Names that may be asked for."), Answer::Json("ModelList")).of(MODELS),
     get("/models/{model}", ("getModel", "A model."), Answer::Json("Model")).of(MODELS),
+    get("/sessions", ("listSessionsInShort", "Sessions with their first words and cost."), Answer::Json("SessionInShortList"))
+        .native()
+        .with(PAGE),
+    get("/sessions/{session_id}", ("getSessionInShort", "A session in short."), Answer::Json("SessionInShort")).native(),
+    get(
+        "/sessions/{session_id}/journal",
+        ("readJournal", "Events of the session's journal: what was decided, each attempt and its receipt."),
+        Answer::Json("JournalPage"),
+    )
+    .native()
+    .with(&["after_sequence", "limit"]),
+    post(
+        "/sessions/{session_id}/fork",
+        ("forkSession", "Begins a session that inherits everything up to the end of a turn."),
+        Answer::Json("SessionInShort"),
+    )
+    .native()
+    .takes("ForkBody")
+    .with(KEYED),
     get("/healthz", ("isAlive", "Answers as soon as the server serves."), Answer::Text).of(HEALTH).open(),
     get("/readyz", ("isReady", "503 while the server stops."), Answer::Text).of(HEALTH).open(),
 ];

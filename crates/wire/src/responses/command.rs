@@ -213,6 +213,7 @@ fn read_spec(fields: &mut Fields, echo: &mut Object) -> Result<Spec, Invalid> {
         max_output_tokens: fields.count("max_output_tokens", 1..=u64::MAX)?,
         presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
         frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
+        ..Sampling::default()
     };
     Ok(Spec {
         instructions: fields.text("instructions")?.map(Arc::from),
@@ -238,7 +239,7 @@ fn read_reasoning(fields: &mut Fields) -> Result<Reasoning, Invalid> {
             return Err(Invalid::unserved(fields.path(name)));
         }
     }
-    Ok(Reasoning { effort, summary: summary.or(older) })
+    Ok(Reasoning { effort, summary: summary.or(older), budget_tokens: None })
 }
 
 fn read_text(fields: &mut Fields, echo: &mut Object) -> Result<TextFormat, Invalid> {

@@ -23,6 +23,7 @@ pub fn item_id(id: ItemId, item: &Item) -> String {
         Item::Reasoning { .. } => "rs",
         Item::ToolCall { .. } => "fc",
         Item::ToolResult { .. } => "fco",
+        Item::Compaction { .. } => "cmp",
         Item::Other(_) => "item",
     };
     format!("{prefix}_{id}")
@@ -69,6 +70,9 @@ pub fn item_json(id: ItemId, item: &Item, status: ItemStatus, shape: Shape) -> V
             "id": id, "type": "function_call_output", "status": status, "call_id": call_id,
             "output": output_json(output),
         }),
+        Item::Compaction { text } => json!({
+            "id": id, "type": "compaction", "encrypted_content": BASE64URL_NOPAD.encode(text.as_bytes()),
+        }),
         Item::Other(value) => {
             let mut object = value.as_object().cloned().unwrap_or_default();
             object.insert("id".to_owned(), json!(id));
@@ -97,6 +101,7 @@ fn part_json(role: Role, part: &Content) -> Value {
         Content::Image { url, detail } => {
             json!({ "type": "input_image", "image_url": url, "detail": detail.as_deref().unwrap_or("auto") })
         }
+        Content::File { url, name, .. } => json!({ "type": "input_file", "file_url": url, "filename": name }),
         Content::Other(value) => value.clone(),
     }
 }

@@ -123,6 +123,7 @@ impl View {
         match &shown.delta {
             inference::Delta::Started { kind, .. } => self.start(id, kind),
             inference::Delta::Text { text, .. } => self.write(id, text),
+            inference::Delta::Logprobs { .. } => {}
             inference::Delta::Done { opaque, .. } => {
                 let deployment = &self.deployment;
                 let opaque = opaque.clone().map(|bytes| Opaque { deployment: deployment.clone(), bytes });

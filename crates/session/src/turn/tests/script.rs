@@ -319,6 +319,7 @@ impl Script {
             Item::Reasoning { .. } => "thought".to_owned(),
             Item::ToolCall { .. } => "call".to_owned(),
             Item::ToolResult { error, .. } => if error.is_some() { "error" } else { "result" }.to_owned(),
+            Item::Compaction { .. } => "digest".to_owned(),
             Item::Other(_) => "other".to_owned(),
         };
         self.context.render().iter().map(line).collect()

@@ -33,7 +33,7 @@ fn widowed(input: &[Arc<Item>]) -> Option<CallId> {
                 let Some(place) = place else { return Some(call_id.clone()) };
                 open.remove(place);
             }
-            Item::Message { .. } | Item::Reasoning { .. } | Item::Other(_) => {}
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => {}
         }
     }
     open.first().map(|call| (*call).clone())

@@ -1,0 +1,62 @@
+//! Schemas of the native wire.
+
+use serde_json::{Value, json};
+
+use super::schema::{any_object, choice, constant, count, flag, list, nullable, object, page, reference, text};
+
+/// All of them.
+pub(super) fn schemas() -> Vec<(&'static str, Value)> {
+    let fork = object([("turn_id?", nullable(text())), ("metadata?", nullable(reference("Metadata")))]);
+    let journal = object([("object", constant("list")), ("data", list(reference("JournalEvent"))), ("has_more", flag())]);
+    vec![
+        ("SessionInShort", session()),
+        ("SessionInShortList", page("SessionInShort")),
+        ("JournalEvent", event()),
+        ("JournalPage", journal),
+        ("ForkBody", fork),
+    ]
+}
+
+/// Milliseconds since 1970.
+fn milliseconds() -> Value {
+    json!({ "type": "integer", "description": "Milliseconds since 1970." })
+}
+
+fn session() -> Value {
+    let parent = object([("session_id", text()), ("sequence", count()), ("depth", count())]);
+    let cost = json!({ "type": "integer", "description": "10^-12 USD." });
+    let cursor = json!({ "type": "string", "description": "An event id: follow the session's events from after it." });
+    object([
+        ("id", text()),
+        ("object", constant("mainstay.session")),
+        ("kind", choice(&["agent", "response", "conversation", "registry"])),
+        ("status", choice(&["idle", "in_progress", "requires_action"])),
+        ("model", text()),
+        ("agent_id", text()),
+        ("agent_name", nullable(text())),
+        ("created_at_ms", milliseconds()),
+        ("last_active_at_ms", milliseconds()),
+        ("first_words", nullable(text())),
+        ("turns", count()),
+        ("has_more_turns", flag()),
+        ("events", count()),
+        ("usage", reference("Usage")),
+        ("cost_pico_usd", cost),
+        ("parent", nullable(parent)),
+        ("current_turn_id", nullable(text())),
+        ("metadata", reference("Metadata")),
+        ("cursor", cursor),
+    ])
+}
+
+fn event() -> Value {
+    object([
+        ("sequence", count()),
+        ("at_ms", milliseconds()),
+        ("type", text()),
+        ("turn_id?", text()),
+        ("item?", any_object()),
+        ("items?", list(any_object())),
+        ("receipt?", any_object()),
+    ])
+}
