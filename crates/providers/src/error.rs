@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-/// Why a provider cannot be built. Both variants mean: tell the operator, the configuration is wrong.
+/// Why a provider cannot be built. Every variant means: tell the operator, the configuration is wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A setting is missing or means nothing.
     #[error("provider refused: {0}")]
     Refused(String),
+    /// The embedded engine cannot be started.
+    #[cfg(feature = "local")]
+    #[error("starting the embedded engine")]
+    Local(#[from] mainstay_local::Error),
     /// The file of canned replies cannot be read.
     #[error("reading script {path}")]
     Unreadable {

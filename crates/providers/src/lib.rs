@@ -3,11 +3,20 @@
 //! but pooled connections. Start with `seam`; each provider is a folder of its own.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod anthropic;
+pub mod download;
 mod error;
+pub mod http;
+#[cfg(feature = "local")]
+mod local;
+pub mod openai;
 pub mod openai_chat;
+pub mod openai_responses;
+pub mod post;
+pub mod reach;
 mod scripted;
 mod seam;
 
 pub use error::Error;
 pub use openai_chat::dialect::Dialect;
-pub use seam::{ChunkStream, Kind, Provider, Reply, Secret, Settings, Timeouts, build};
+pub use seam::{ChunkStream, Kind, LocalOptions, Provider, Reply, Secret, Settings, Timeouts, build};

@@ -4,9 +4,11 @@
 
 mod play;
 mod script;
+mod vector;
 
 use std::{
     collections::VecDeque,
+    future::ready,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -15,13 +17,13 @@ use std::{
 };
 
 use futures_util::stream;
-use mainstay_vocabulary::inference::{Chunk, Failure, FailureKind, Request};
+use mainstay_vocabulary::inference::{Chunk, EmbeddingRequest, Embeddings, Failure, FailureKind, Request, TokenCount};
 
 use self::{
     play::{Act, Scene},
     script::{Reply, Script},
 };
-use crate::{ChunkStream, Error, Provider, Settings};
+use crate::{ChunkStream, Error, Provider, Reply as Answer, Settings};
 
 /// A script and how often each of its replies was used.
 #[derive(Debug)]
@@ -53,6 +55,15 @@ impl Provider for Scripted {
 
     fn continues_prefix(&self) -> bool {
         self.script.continues_prefix
+    }
+
+    fn count(&self, request: Request) -> Answer<TokenCount> {
+        let tokens = Scene::of(&request).tokens();
+        Box::pin(ready(Ok(TokenCount { tokens, is_exact: true })))
+    }
+
+    fn embed(&self, request: EmbeddingRequest) -> Answer<Embeddings> {
+        Box::pin(ready(vector::embed(&request)))
     }
 }
 

@@ -8,7 +8,10 @@ use mainstay_vocabulary::inference::{
     Chunk, EmbeddingRequest, Embeddings, Failure, FailureKind, Format, Request, TokenCount,
 };
 
-use crate::{Dialect, Error, openai_chat::client::OpenAiChat, scripted::Scripted};
+use crate::{
+    Dialect, Error, anthropic::client::Anthropic, openai_chat::client::OpenAiChat,
+    openai_responses::client::OpenAiResponses, scripted::Scripted,
+};
 
 /// What an inference yields; see [`Provider::infer`].
 pub type ChunkStream = Pin<Box<dyn Stream<Item = Result<Chunk, Failure>> + Send>>;
@@ -35,8 +38,7 @@ pub trait Provider: Send + Sync {
 
     /// Counts the tokens of a prompt: asks upstream or a tokenizer where there is one, else estimates.
     fn count(&self, request: Request) -> Reply<TokenCount> {
-        let tokens = text_bytes(&request).div_ceil(BYTES_PER_TOKEN);
-        Box::pin(std::future::ready(Ok(TokenCount { tokens, is_exact: false })))
+        Box::pin(std::future::ready(Ok(estimate(&request))))
     }
 
     /// Embeds texts. Fails as `InvalidRequest` where the provider has no such thing.
@@ -45,6 +47,11 @@ pub trait Provider: Send + Sync {
         let failure = Failure { kind: FailureKind::InvalidRequest, message, retry_after_ms: None };
         Box::pin(std::future::ready(Err(failure)))
     }
+}
+
+/// What a prompt comes to where nobody counts.
+pub(crate) fn estimate(request: &Request) -> TokenCount {
+    TokenCount { tokens: text_bytes(request).div_ceil(BYTES_PER_TOKEN), is_exact: false }
 }
 
 /// Text that a model would see, bytes: instructions, items and tools as JSON.
@@ -71,6 +78,21 @@ pub struct Settings {
     pub timeouts: Timeouts,
     /// How this server departs from the common format; `None` is told from the address.
     pub dialect: Option<Dialect>,
+    /// Models of the embedded engine (`Kind::Local`): what requests call them, and their GGUF files.
+    pub models: Vec<(String, PathBuf)>,
+    /// How the embedded engine computes.
+    pub local: LocalOptions,
+}
+
+/// How the embedded engine computes; `None` leaves the engine's choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LocalOptions {
+    /// Threads that compute; one fewer than cores, at least one.
+    pub threads: Option<u32>,
+    /// Tokens that one inference may hold, prompt and output.
+    pub context_tokens: Option<u32>,
+    /// Inferences side by side.
+    pub parallel: Option<u32>,
 }
 
 /// A credential. Never prints itself.
@@ -123,8 +145,14 @@ impl Default for Timeouts {
 pub enum Kind {
     /// OpenAI's Chat Completions and the servers that speak it.
     OpenAiChat,
+    /// OpenAI's Responses and the servers that speak it.
+    OpenAiResponses,
+    /// Anthropic's Messages and the servers that speak it.
+    Anthropic,
     /// A file of canned replies.
     Scripted,
+    /// Models inside this process, where the binary was built with them (feature `local`).
+    Local,
 }
 
 impl FromStr for Kind {
@@ -134,8 +162,13 @@ impl FromStr for Kind {
     fn from_str(name: &str) -> Result<Self, Error> {
         match name {
             "openai-chat" => Ok(Self::OpenAiChat),
+            "openai-responses" => Ok(Self::OpenAiResponses),
+            "anthropic" => Ok(Self::Anthropic),
             "scripted" => Ok(Self::Scripted),
-            _ => Err(Error::Refused(format!("kind `{name}` is unknown; there are `openai-chat` and `scripted`"))),
+            "local" => Ok(Self::Local),
+            _ => Err(Error::Refused(format!(
+                "kind `{name}` is unknown; there are `openai-chat`, `openai-responses`, `anthropic`, `scripted` and `local`"
+            ))),
         }
     }
 }
@@ -143,8 +176,17 @@ impl FromStr for Kind {
 /// Makes a provider of an account's settings. Reads the script file, if any; sends nothing.
 pub fn build(kind: Kind, settings: Settings) -> Result<Arc<dyn Provider>, Error> {
     match kind {
-        Kind::OpenAiChat => Ok(Arc::new(OpenAiChat::new(settings)?)),
+        Kind::OpenAiChat => Ok(Arc::new(OpenAiChat::new(&settings)?)),
+        Kind::OpenAiResponses => Ok(Arc::new(OpenAiResponses::new(&settings)?)),
+        Kind::Anthropic => Ok(Arc::new(Anthropic::new(&settings)?)),
         Kind::Scripted => Ok(Arc::new(Scripted::new(&settings)?)),
+        #[cfg(feature = "local")]
+        Kind::Local => Ok(Arc::new(crate::local::Local::new(&settings)?)),
+        #[cfg(not(feature = "local"))]
+        Kind::Local => {
+            let reason = "this binary was built without the embedded engine; build with `--features local`";
+            Err(Error::Refused(reason.to_owned()))
+        }
     }
 }
 
@@ -160,7 +202,10 @@ mod tests {
     #[test]
     fn kinds_have_their_config_names() {
         assert_eq!("openai-chat".parse::<Kind>().unwrap(), Kind::OpenAiChat);
+        assert_eq!("openai-responses".parse::<Kind>().unwrap(), Kind::OpenAiResponses);
+        assert_eq!("anthropic".parse::<Kind>().unwrap(), Kind::Anthropic);
         assert_eq!("scripted".parse::<Kind>().unwrap(), Kind::Scripted);
+        assert_eq!("local".parse::<Kind>().unwrap(), Kind::Local);
         assert!("OpenAI".parse::<Kind>().unwrap_err().to_string().contains("`OpenAI`"));
     }
 }

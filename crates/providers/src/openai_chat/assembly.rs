@@ -4,36 +4,34 @@
 use std::borrow::Cow;
 
 use mainstay_vocabulary::{
-    ItemKind, Object, Usage,
-    inference::{Chunk, Delta, Failure, FailureKind, Finished, Stop},
+    ItemKind, Usage,
+    inference::{Chunk, Delta, Failure, FailureKind, Stop},
 };
+use serde_json::Value;
 
 use super::{
-    failure,
     tool_call::Calls,
-    wire::{self, CallFrame, ChoiceFrame, DeltaFrame, Frame, Text},
+    wire::{self, CallFrame, ChoiceFrame, DeltaFrame, Frame, Logprobs},
 };
-
-/// Most items of one inference; a model that makes more runs in circles.
-pub const MAX_ITEMS: u32 = 256;
-
-/// Longest text kept of what a provider says about itself, bytes.
-const MAX_REPORTED_BYTES: usize = 256;
-
-/// Longest JSON kept of unknown usage fields, bytes.
-const MAX_USAGE_REST_BYTES: usize = 4096;
+use crate::{
+    http::{
+        answer::{Answer, MAX_ITEMS, too_many_items},
+        failure::{self, protocol},
+    },
+    openai::{lenient::Text, logprob},
+};
 
 /// One inference's state.
 #[derive(Debug, Default)]
 pub(super) struct Assembly {
-    started: u32,
+    pub(super) answer: Answer,
     /// The open item that is not a call; at most one, since text has no index upstream.
     block: Option<(Block, u32)>,
     calls: Calls,
-    stop: Option<Stop>,
-    usage: Option<Usage>,
-    model: Option<String>,
-    reported: Object,
+    /// The client did not ask for usage; we did.
+    pub(super) hides_usage: bool,
+    /// The last frame brought usage and nothing else.
+    pub(super) was_usage: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,21 +52,9 @@ impl Block {
 }
 
 impl Assembly {
-    /// Whether the model's reason to stop is known: whatever happens to the stream now, the inference is whole.
-    pub(super) const fn has_stop(&self) -> bool {
-        self.stop.is_some()
-    }
-
     /// Takes a reason to stop where the server never gave one but clearly ended.
     pub(super) fn assume_stop(&mut self) {
-        self.stop.get_or_insert(Stop::End);
-    }
-
-    /// Keeps something the provider said about itself.
-    pub(super) fn report(&mut self, name: &str, text: &str) {
-        if !text.is_empty() && text.len() <= MAX_REPORTED_BYTES && !self.reported.contains_key(name) {
-            self.reported.insert(name.to_owned(), text.into());
-        }
+        self.answer.stop.get_or_insert(Stop::End);
     }
 
     /// Takes one frame in.
@@ -77,36 +63,36 @@ impl Assembly {
             return Err(failure::in_stream(&error));
         }
         self.remember(&frame.id, &frame.model, &frame.system_fingerprint);
-        self.report("service_tier", &frame.service_tier.0);
-        self.report("provider", &frame.provider.0);
+        self.answer.report("service_tier", &frame.service_tier.0);
+        self.answer.report("provider", &frame.provider.0);
+        self.was_usage = frame.usage.is_some() && frame.choices.as_ref().is_none_or(Vec::is_empty);
         if let Some(usage) = frame.usage {
             self.usage(usage);
         }
         let first = |choice: &ChoiceFrame<'_>| choice.index.or_zero() == 0;
         for choice in frame.choices.into_iter().flatten().filter(first) {
             if let Some(delta) = choice.delta {
-                self.delta(delta, out)?;
+                self.delta(delta, choice.logprobs.unwrap_or_default(), out)?;
             }
-            self.stop(&choice.finish_reason.0)?;
+            let ended_by = [choice.stop_reason, choice.matched_stop].into_iter().find(|text| !text.0.is_empty());
+            self.stop(&choice.finish_reason.0, ended_by)?;
         }
         Ok(())
     }
 
     fn remember(&mut self, id: &Text<'_>, model: &Text<'_>, fingerprint: &Text<'_>) {
-        self.report("response_id", &id.0);
-        self.report("system_fingerprint", &fingerprint.0);
-        if self.model.is_none() && !model.0.is_empty() && model.0.len() <= MAX_REPORTED_BYTES {
-            self.model = Some(model.0.to_string());
-        }
+        self.answer.report("response_id", &id.0);
+        self.answer.report("system_fingerprint", &fingerprint.0);
+        self.answer.name_model(&model.0);
     }
 
-    fn delta(&mut self, delta: DeltaFrame<'_>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+    fn delta(&mut self, delta: DeltaFrame<'_>, logprobs: Logprobs, out: &mut Vec<Chunk>) -> Result<(), Failure> {
         let reasoning = [delta.reasoning_content, delta.reasoning, delta.thinking];
         if let Some(text) = reasoning.into_iter().find(|text| !text.0.is_empty()) {
-            self.text(Block::Reasoning, text.0, out)?;
+            self.text(Block::Reasoning, text.0, None, out)?;
         }
-        self.text(Block::Message, delta.content.0, out)?;
-        self.text(Block::Refusal, delta.refusal.0, out)?;
+        self.text(Block::Message, delta.content.0, logprobs.content, out)?;
+        self.text(Block::Refusal, delta.refusal.0, logprobs.refusal, out)?;
         for call in delta.tool_calls.into_iter().flatten() {
             self.call(call, out)?;
         }
@@ -116,7 +102,13 @@ impl Assembly {
         Ok(())
     }
 
-    fn text(&mut self, block: Block, text: Cow<'_, str>, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+    fn text(
+        &mut self,
+        block: Block,
+        text: Cow<'_, str>,
+        logprobs: Option<Value>,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), Failure> {
         if text.is_empty() {
             return Ok(());
         }
@@ -124,11 +116,14 @@ impl Assembly {
             Some((open, index)) if open == block => index,
             _ => {
                 self.close_block(out);
-                let index = self.start(block.kind(), out)?;
+                let index = self.answer.start(block.kind(), out)?;
                 self.block = Some((block, index));
                 index
             }
         };
+        if let Some(logprobs) = logprob::canonical(logprobs) {
+            out.push(Chunk::Delta(Delta::Logprobs { index, logprobs }));
+        }
         out.push(Chunk::Delta(Delta::Text { index, text: text.into_owned() }));
         Ok(())
     }
@@ -158,23 +153,13 @@ impl Assembly {
         self.close_block(out);
         let call = &self.calls.all[place];
         let provider_call_id = Some(call.id.clone()).filter(|id| !id.is_empty());
-        let index = self.start(ItemKind::ToolCall { name: call.name.clone(), provider_call_id }, out)?;
+        let index = self.answer.start(ItemKind::ToolCall { name: call.name.clone(), provider_call_id }, out)?;
         let call = &mut self.calls.all[place];
         call.item = Some(index);
         if !call.held.is_empty() {
             out.push(Chunk::Delta(Delta::Text { index, text: std::mem::take(&mut call.held) }));
         }
         Ok(())
-    }
-
-    fn start(&mut self, kind: ItemKind, out: &mut Vec<Chunk>) -> Result<u32, Failure> {
-        if self.started == MAX_ITEMS {
-            return Err(too_many_items());
-        }
-        let index = self.started;
-        self.started += 1;
-        out.push(Chunk::Delta(Delta::Started { index, kind }));
-        Ok(index)
     }
 
     fn close_block(&mut self, out: &mut Vec<Chunk>) {
@@ -184,16 +169,17 @@ impl Assembly {
     }
 
     /// Only remembers: some servers give a reason with every call and go on, or send usage after it.
-    fn stop(&mut self, reason: &str) -> Result<(), Failure> {
-        let stop = match reason {
-            "" => return Ok(()),
-            "error" => return Err(upstream("the model stopped with an error")),
-            "length" | "max_tokens" => Stop::MaxOutputTokens,
-            "content_filter" => Stop::ContentFilter,
-            "tool_calls" | "function_call" => Stop::ToolCalls,
+    fn stop(&mut self, reason: &str, ended_by: Option<Text<'_>>) -> Result<(), Failure> {
+        let stop = match (reason, ended_by) {
+            ("", _) => return Ok(()),
+            ("error", _) => return Err(upstream("the model stopped with an error")),
+            ("length" | "max_tokens", _) => Stop::MaxOutputTokens,
+            ("content_filter", _) => Stop::ContentFilter,
+            ("tool_calls" | "function_call", _) => Stop::ToolCalls,
+            ("stop", Some(text)) => Stop::Sequence(text.0.into_owned()),
             _ => Stop::End,
         };
-        self.stop = Some(stop);
+        self.answer.stop = Some(stop);
         Ok(())
     }
 
@@ -206,30 +192,21 @@ impl Assembly {
         let cached = cached.unwrap_or(usage.prompt_cache_hit_tokens.or_zero());
         let reasoning = usage.completion_tokens_details.map_or(0, |details| details.reasoning_tokens.or_zero());
         let cached_input = cached.min(input);
-        self.usage = Some(Usage {
+        self.answer.usage = Some(Usage {
             input,
             cached_input,
             cache_write: written.min(input - cached_input),
             output,
             reasoning: reasoning.min(output),
         });
-        self.report_usage(usage.rest);
-    }
-
-    fn report_usage(&mut self, mut rest: Object) {
+        let mut rest = usage.rest;
         rest.remove("total_tokens");
-        rest.retain(|_, value| !value.is_null());
-        if !rest.is_empty() {
-            let rest = serde_json::Value::Object(rest);
-            if rest.to_string().len() <= MAX_USAGE_REST_BYTES {
-                self.reported.insert("usage".to_owned(), rest);
-            }
-        }
+        self.answer.report_usage(rest);
     }
 
     /// Closes what is open, in order of index, and says the end.
-    pub(super) fn end(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
-        let mut stop = self.stop.take().unwrap_or(Stop::End);
+    pub(super) fn close(&mut self, out: &mut Vec<Chunk>) -> Result<(), Failure> {
+        let mut stop = self.answer.stop.take().unwrap_or(Stop::End);
         let mut open: Vec<(u32, bool)> = self.block.take().map(|(_, index)| (index, false)).into_iter().collect();
         for call in &self.calls.all {
             match call.item {
@@ -249,20 +226,11 @@ impl Assembly {
         if stop == Stop::End && !self.calls.all.is_empty() {
             stop = Stop::ToolCalls;
         }
-        let (model, reported) = (self.model.take(), std::mem::take(&mut self.reported));
-        out.push(Chunk::Finished(Finished { stop, usage: self.usage, model, reported }));
+        self.answer.finish(stop, out);
         Ok(())
     }
 }
 
-fn too_many_items() -> Failure {
-    protocol("more items than an inference may have")
-}
-
 fn upstream(message: &str) -> Failure {
     Failure { kind: FailureKind::Upstream, message: message.to_owned(), retry_after_ms: None }
-}
-
-pub(super) fn protocol(message: &str) -> Failure {
-    Failure { kind: FailureKind::Protocol, message: message.to_owned(), retry_after_ms: None }
 }

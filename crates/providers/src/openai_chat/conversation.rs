@@ -1,88 +1,101 @@
 //! The items of a request as messages of Chat Completions, which holds less: one assistant message carries text
 //! and calls together, images do not fit into tool results, and some templates want roles to take turns.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::borrow::Cow;
 
 use mainstay_vocabulary::{
     CallId, Item, Object, Role,
     inference::Request,
-    item::{self, ToolOutput},
+    item::{self, Opaque, ToolOutput},
 };
-use serde::de::IgnoredAny;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     dialect::{Continuation, Rules},
     wire::{CalledFunction, Content, File, ImageUrl, Message, Part, ToolCall},
 };
+use crate::{
+    http::dropped::{Dropped, OTHER_DEPLOYMENT},
+    openai::call::{CallNames, sound_arguments},
+};
 
 /// Between texts that become one.
 const PARAGRAPH: &str = "\n\n";
 
+/// What a file without a name is called; servers want one beside its content.
+const NAMELESS_FILE: &str = "file";
+
 /// Messages in the making.
 pub(super) struct Conversation<'a> {
     rules: &'static Rules,
+    deployment: &'a str,
     messages: Vec<Message<'a>>,
-    /// How each call is named upstream in this request.
-    wire_ids: HashMap<&'a CallId, &'a str>,
-    /// Names given so far; a provider that reuses its ids must not blur two calls.
-    taken: HashSet<&'a str>,
-    /// Reasoning that the next assistant message takes back.
+    names: CallNames<'a>,
+    /// Reasoning that the next assistant message takes back, and of which items it is.
     reasoning: String,
+    thoughts: Vec<usize>,
     /// Images of tool results, to be shown after the last of them.
     images: Vec<Part<'a>>,
+    dropped: Dropped,
+    /// Which item of the request is being written.
+    place: usize,
 }
 
 impl<'a> Conversation<'a> {
-    /// All messages of a request.
-    pub(super) fn messages(request: &'a Request, rules: &'static Rules) -> Vec<Message<'a>> {
+    /// All messages of a request, and what was lost of its items.
+    pub(super) fn messages(request: &'a Request, rules: &'static Rules) -> (Vec<Message<'a>>, Dropped) {
         let mut conversation = Self {
             rules,
+            deployment: &request.deployment,
             messages: Vec::with_capacity(request.input.len() + 2),
-            wire_ids: HashMap::new(),
-            taken: HashSet::new(),
+            names: CallNames::default(),
             reasoning: String::new(),
+            thoughts: Vec::new(),
             images: Vec::new(),
+            dropped: Dropped::default(),
+            place: 0,
         };
         if let Some(instructions) = request.instructions.as_deref() {
             conversation.say(rules.operator_role, Content::Text(Cow::Borrowed(instructions)));
         }
-        for item in &request.input {
+        for (place, item) in request.input.iter().enumerate() {
+            conversation.place = place;
             conversation.item(item);
         }
         conversation.show_images();
         if let Some(prefix) = &request.prefix {
             conversation.prefix(prefix);
         }
-        conversation.messages
+        conversation.forget_reasoning();
+        (conversation.messages, conversation.dropped)
     }
 
     fn item(&mut self, item: &'a Item) {
         match item {
             Item::Message { role: Role::Assistant, content, .. } => self.assistant_text(content),
-            Item::Message { role: Role::User, content, .. } => self.say("user", content_of(content)),
+            Item::Message { role: Role::User, content, .. } => {
+                let content = self.content(content);
+                self.say("user", content);
+            }
             Item::Message { role: Role::System | Role::Developer, content, .. } => {
                 self.say(self.rules.operator_role, Content::Text(text_of(content)));
             }
-            Item::Reasoning { content, .. } => self.reasoning.extend(content.iter().map(String::as_str)),
+            Item::Reasoning { content, opaque, .. } => self.think(content, opaque.as_ref()),
             Item::ToolCall { call_id, name, arguments, provider_call_id } => {
-                let id = self.name_call(call_id, provider_call_id.as_deref());
+                let id = self.names.give(call_id, provider_call_id.as_deref());
                 let function = CalledFunction { name, arguments: sound_arguments(arguments) };
                 self.assistant().tool_calls.push(ToolCall { id, kind: "function", function });
             }
             Item::ToolResult { call_id, output, .. } => self.tool_result(call_id, output),
             Item::Compaction { text } => self.say("user", Content::Text(Cow::Borrowed(text))),
-            Item::Other(_) => {}
+            Item::Other(_) => self.dropped.note(self.place, "an item that no model is shown"),
         }
     }
 
     /// A message that is not the assistant's; joined to its neighbour where the dialect wants that.
     fn say(&mut self, role: &'static str, content: Content<'a>) {
         self.show_images();
-        self.reasoning.clear();
+        self.forget_reasoning();
         self.say_now(role, content);
     }
 
@@ -121,6 +134,7 @@ impl<'a> Conversation<'a> {
             self.messages.push(message("assistant", None));
         }
         let reasoning = std::mem::take(&mut self.reasoning);
+        self.thoughts.clear();
         let index = self.messages.len() - 1;
         let message = &mut self.messages[index];
         if let (Some(field), false) = (self.rules.reasoning_back, reasoning.is_empty()) {
@@ -131,28 +145,74 @@ impl<'a> Conversation<'a> {
         message
     }
 
-    fn name_call(&mut self, call: &'a CallId, provider_call_id: Option<&'a str>) -> &'a str {
-        let given = provider_call_id.filter(|id| !id.is_empty() && !self.taken.contains(id));
-        let id = given.unwrap_or(&call.0);
-        self.taken.insert(id);
-        self.wire_ids.insert(call, id);
-        id
+    /// Keeps reasoning for the next assistant message, where the server takes it back there.
+    fn think(&mut self, content: &'a [String], opaque: Option<&'a Opaque>) {
+        if self.rules.reasoning_back.is_none() {
+            let is_own = opaque.is_none_or(|opaque| opaque.deployment == self.deployment);
+            let reason = if is_own { "reasoning, which this server does not take back" } else { OTHER_DEPLOYMENT };
+            return self.dropped.note(self.place, reason);
+        }
+        let before = self.reasoning.len();
+        self.reasoning.extend(content.iter().map(String::as_str));
+        if self.reasoning.len() == before {
+            self.dropped.note(self.place, "reasoning that was not shown");
+        } else {
+            self.thoughts.push(self.place);
+        }
+    }
+
+    /// Reasoning before anything but the assistant's own words was cut off.
+    fn forget_reasoning(&mut self) {
+        self.reasoning.clear();
+        for place in self.thoughts.drain(..) {
+            self.dropped.note(place, "reasoning that was cut off");
+        }
     }
 
     fn tool_result(&mut self, call: &'a CallId, output: &'a ToolOutput) {
-        self.reasoning.clear();
+        self.forget_reasoning();
         let text = match output {
             ToolOutput::Text(text) => Cow::Borrowed(text.as_str()),
             ToolOutput::Content(parts) => {
-                let attached =
-                    parts.iter().filter(|part| !matches!(part, item::Content::Text(_) | item::Content::Refusal(_)));
-                self.images.extend(attached.filter_map(part));
+                let attached = parts.iter().filter(|part| !is_text(part));
+                let attached: Vec<_> = attached.filter_map(|part| self.part(part)).collect();
+                self.images.extend(attached);
                 text_of(parts)
             }
         };
         let mut message = message("tool", Some(Content::Text(text)));
-        message.tool_call_id = Some(self.wire_ids.get(call).copied().unwrap_or(&call.0));
+        message.tool_call_id = Some(self.names.of(call));
         self.messages.push(message);
+    }
+
+    /// Texts alone as a string, which every server takes; anything else as parts.
+    fn content(&mut self, content: &'a [item::Content]) -> Content<'a> {
+        let parts: Vec<_> = content.iter().filter_map(|part| self.part(part)).collect();
+        if parts.iter().all(|part| matches!(part, Part::Text { .. })) {
+            return Content::Text(text_of(content));
+        }
+        Content::Parts(parts)
+    }
+
+    fn part(&mut self, content: &'a item::Content) -> Option<Part<'a>> {
+        match content {
+            item::Content::Text(text) | item::Content::Refusal(text) => Some(Part::Text { text: Cow::Borrowed(text) }),
+            item::Content::Image { url, detail } => {
+                Some(Part::ImageUrl { image_url: ImageUrl { url, detail: detail.as_deref() } })
+            }
+            item::Content::File { url, name, .. } if url.starts_with("data:") => {
+                let filename = Some(name.as_deref().unwrap_or(NAMELESS_FILE));
+                Some(Part::File { file: File { filename, file_data: url } })
+            }
+            item::Content::File { .. } => {
+                self.dropped.note(self.place, "a file by address, which this format has no place for");
+                None
+            }
+            item::Content::Other(_) => {
+                self.dropped.note(self.place, "a part of an unknown type");
+                None
+            }
+        }
     }
 
     /// The cut-off text, as the last thing the assistant said.
@@ -175,26 +235,9 @@ fn message<'a>(role: &'static str, content: Option<Content<'a>>) -> Message<'a> 
     Message { role, content, tool_calls: Vec::new(), tool_call_id: None, rest: Object::new() }
 }
 
-/// A lone text as a string, which every server takes; anything else as parts.
-fn content_of(content: &[item::Content]) -> Content<'_> {
-    if content.iter().any(|part| matches!(part, item::Content::Image { .. } | item::Content::File { .. })) {
-        Content::Parts(content.iter().filter_map(part).collect())
-    } else {
-        Content::Text(text_of(content))
-    }
-}
-
-fn part(content: &item::Content) -> Option<Part<'_>> {
-    match content {
-        item::Content::Text(text) | item::Content::Refusal(text) => Some(Part::Text { text: Cow::Borrowed(text) }),
-        item::Content::Image { url, detail } => {
-            Some(Part::ImageUrl { image_url: ImageUrl { url, detail: detail.as_deref() } })
-        }
-        item::Content::File { url, name, .. } => {
-            Some(Part::File { file: File { filename: name.as_deref(), file_data: url } })
-        }
-        item::Content::Other(_) => None,
-    }
+/// Whether a part can be told in words.
+const fn is_text(part: &item::Content) -> bool {
+    matches!(part, item::Content::Text(_) | item::Content::Refusal(_))
 }
 
 /// The texts of a message, refusals included, as one.
@@ -223,17 +266,5 @@ fn parts_of(content: Content<'_>) -> Vec<Part<'_>> {
     match content {
         Content::Text(text) => vec![Part::Text { text }],
         Content::Parts(parts) => parts,
-    }
-}
-
-/// Arguments that every server can parse: a model may have written none, or broken JSON, and many servers refuse a
-/// whole conversation for one such call.
-fn sound_arguments(arguments: &str) -> Cow<'_, str> {
-    if arguments.trim().is_empty() {
-        Cow::Borrowed("{}")
-    } else if serde_json::from_str::<IgnoredAny>(arguments).is_ok() {
-        Cow::Borrowed(arguments)
-    } else {
-        Cow::Owned(json!({ "malformed_arguments": arguments }).to_string())
     }
 }

@@ -1,11 +1,11 @@
-//! How the servers that speak Chat Completions differ, as one table. A new server is a row; code asks for a
-//! property, never for a name. Sources: the servers' own references and bug reports, November 2026.
+//! How the servers that speak OpenAI's formats differ, as one table: Responses asks it too. A new server is a row; code
+//! asks for a property, never for a name. Sources: the servers' own references and bug reports, November 2026.
 
 use std::str::FromStr;
 
 use crate::Error;
 
-/// A server's way of speaking Chat Completions.
+/// A server's way of speaking Chat Completions and Responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// OpenAI itself.
@@ -61,6 +61,13 @@ pub(crate) struct Rules {
     pub(crate) obeys_tool_choice: bool,
     /// Whether `tool_choice` can name a subset; where not, only the subset is sent.
     pub(crate) allowed_tools: bool,
+    /// Whether Responses takes an item of reasoning back that has its text and no encrypted content; Open Responses
+    /// forbids it.
+    pub(crate) shown_reasoning_back: bool,
+    /// Field of the seed, which makes a text come again.
+    pub(crate) seed: &'static str,
+    /// Whether `top_k` is taken.
+    pub(crate) top_k: bool,
     /// How a prefix is continued.
     pub(crate) continuation: Continuation,
 }
@@ -75,6 +82,9 @@ const COMPATIBLE: Rules = Rules {
     include_usage: true,
     obeys_tool_choice: true,
     allowed_tools: false,
+    shown_reasoning_back: false,
+    seed: "seed",
+    top_k: true,
     continuation: Continuation::None,
 };
 
@@ -85,13 +95,16 @@ const OPENAI: Rules = Rules {
     operator_role: "developer",
     joins_same_role: false,
     allowed_tools: true,
+    top_k: false,
     ..COMPATIBLE
 };
 
-const VLLM: Rules = Rules { name: "vllm", continuation: Continuation::FinalMessageFlag, ..COMPATIBLE };
+const VLLM: Rules =
+    Rules { name: "vllm", shown_reasoning_back: true, continuation: Continuation::FinalMessageFlag, ..COMPATIBLE };
 
 const LLAMA_CPP: Rules = Rules {
     name: "llama-cpp",
+    shown_reasoning_back: true,
     reasoning_back: Some("reasoning_content"),
     continuation: Continuation::TrailingMessage,
     ..COMPATIBLE
@@ -110,6 +123,8 @@ const MISTRAL: Rules = Rules {
     name: "mistral",
     domain: "mistral.ai",
     include_usage: false,
+    seed: "random_seed",
+    top_k: false,
     continuation: Continuation::PrefixFlag,
     ..COMPATIBLE
 };

@@ -1,11 +1,11 @@
 //! A request of the vocabulary as a body of Chat Completions. Pure: the same request gives the same bytes, and a
 //! request that grew by appending gives messages that grew by appending.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use mainstay_vocabulary::{
     Object,
-    inference::{Failure, FailureKind, Request, TextFormat},
+    inference::{Failure, Format, Request, TextFormat, Verbatim},
     tool::{FunctionTool, ToolChoice},
 };
 use serde_json::{Value, json};
@@ -15,46 +15,120 @@ use super::{
     dialect::{Continuation, Dialect, Rules},
     wire::{Allowed, Body, Choice, Function, FunctionName, JsonSchema, Named, ResponseFormat, StreamOptions, Tool},
 };
+use crate::{
+    http::dropped::Dropped,
+    openai::{encoded::Encoded, extra, reasoning, tool},
+};
+
+/// Fields that no `Extra` may set: what the canonical parts decide, and what would cost more than was reserved.
+const OWNED: [&str; 14] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "functions",
+    "function_call",
+    "response_format",
+    "max_tokens",
+    "max_completion_tokens",
+    "n",
+    "best_of",
+];
+
+/// Names of the limit on output tokens, over all servers.
+const LIMITS: [&str; 2] = ["max_tokens", "max_completion_tokens"];
 
 /// The body's bytes. Fails only where the request holds a number that JSON cannot express.
-pub fn encode(request: &Request, dialect: Dialect) -> Result<Vec<u8>, Failure> {
-    let body = body(request, dialect.rules());
-    serde_json::to_vec(&body).map_err(|error| Failure {
-        kind: FailureKind::InvalidRequest,
-        message: format!("the request cannot be written as JSON: {error}"),
-        retry_after_ms: None,
-    })
+pub fn encode(request: &Request, dialect: Dialect) -> Result<Encoded, Failure> {
+    let rules = dialect.rules();
+    if let Some(verbatim) = own(request) {
+        return Encoded::whole(&verbatim_body(verbatim, request, rules));
+    }
+    let mut left_out = BTreeSet::new();
+    let mut rest = rest(request, rules, &mut left_out);
+    extra::add(&mut rest, request.extra.as_ref(), Format::OpenAiChat, &OWNED);
+    let (body, dropped) = body(request, rules, rest);
+    Encoded::new(&body, dropped, &left_out)
 }
 
-fn body<'a>(request: &'a Request, rules: &'static Rules) -> Body<'a> {
-    let tools = tools(request, rules);
-    Body {
+/// The client's own request, if it speaks this format.
+pub(super) fn own(request: &Request) -> Option<&Verbatim> {
+    request.verbatim.as_deref().filter(|verbatim| verbatim.format == Format::OpenAiChat)
+}
+
+/// The client's body for our model and within our limit. Usage is always asked for: an answer is paid for by it.
+fn verbatim_body(verbatim: &Verbatim, request: &Request, rules: &Rules) -> Object {
+    let mut body = verbatim.body.clone();
+    body.insert("model".to_owned(), request.upstream_model.as_str().into());
+    body.insert("stream".to_owned(), verbatim.streams.into());
+    if let Some(limit) = request.sampling.max_output_tokens {
+        body.retain(|name, _| !LIMITS.contains(&name.as_str()));
+        body.insert(rules.max_tokens.to_owned(), limit.into());
+    }
+    if verbatim.streams && rules.include_usage {
+        let options = body.entry("stream_options").or_insert_with(|| json!({}));
+        match options {
+            Value::Object(options) => drop(options.insert("include_usage".to_owned(), true.into())),
+            other => *other = json!({ "include_usage": true }),
+        }
+    }
+    body
+}
+
+fn body<'a>(request: &'a Request, rules: &'static Rules, rest: Object) -> (Body<'a>, Dropped) {
+    let tools: Vec<_> = tool::offered(request, rules).map(function).collect();
+    let (messages, dropped) = Conversation::messages(request, rules);
+    let body = Body {
         model: &request.upstream_model,
-        messages: Conversation::messages(request, rules),
+        messages,
         stream: true,
         stream_options: rules.include_usage.then_some(StreamOptions { include_usage: true }),
         tool_choice: if tools.is_empty() { None } else { tool_choice(&request.tool_choice, rules) },
         parallel_tool_calls: request.parallel_tool_calls.filter(|_| !tools.is_empty()),
         tools,
         response_format: response_format(&request.text),
-        temperature: request.sampling.temperature,
-        top_p: request.sampling.top_p,
-        presence_penalty: request.sampling.presence_penalty,
-        frequency_penalty: request.sampling.frequency_penalty,
-        reasoning_effort: request.reasoning.effort.as_deref(),
-        rest: rest(request, rules),
-    }
+        rest,
+    };
+    (body, dropped)
 }
 
-/// The fields whose names the dialect decides.
-fn rest(request: &Request, rules: &Rules) -> Object {
+/// Sampling, thinking and the flags of a continuation, by the names that the dialect has for them.
+fn rest(request: &Request, rules: &Rules, left_out: &mut BTreeSet<&'static str>) -> Object {
     let mut rest = Object::new();
-    if let Some(limit) = request.sampling.max_output_tokens {
-        rest.insert(rules.max_tokens.to_owned(), limit.into());
+    let sampling = &request.sampling;
+    let all = [
+        ("temperature", sampling.temperature.map(Value::from)),
+        ("top_p", sampling.top_p.map(Value::from)),
+        ("presence_penalty", sampling.presence_penalty.map(Value::from)),
+        ("frequency_penalty", sampling.frequency_penalty.map(Value::from)),
+        ("reasoning_effort", reasoning::effort(&request.reasoning).map(Value::from)),
+        (rules.max_tokens, sampling.max_output_tokens.map(Value::from)),
+        ("top_k", sampling.top_k.map(Value::from)),
+        (rules.seed, sampling.seed.map(Value::from)),
+        ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
+        ("logprobs", sampling.top_logprobs.map(|_| true.into())),
+        ("top_logprobs", sampling.top_logprobs.map(Value::from)),
+    ];
+    for (name, value) in all {
+        match value {
+            Some(_) if name == "top_k" && !rules.top_k => drop(left_out.insert(name)),
+            Some(value) => drop(rest.insert(name.to_owned(), value)),
+            None => {}
+        }
     }
-    if request.prefix.is_none() {
-        return rest;
+    if request.reasoning.summary.is_some() {
+        left_out.insert("reasoning.summary");
     }
+    if request.prefix.is_some() {
+        continuation(rules, &mut rest);
+    }
+    rest
+}
+
+fn continuation(rules: &Rules, rest: &mut Object) {
     match rules.continuation {
         Continuation::FinalMessageFlag => {
             rest.insert("continue_final_message".to_owned(), Value::Bool(true));
@@ -66,35 +140,11 @@ fn rest(request: &Request, rules: &Rules) -> Object {
         }
         Continuation::None | Continuation::PrefixFlag => {}
     }
-    rest
 }
 
-/// All tools wherever the choice can be told apart from them, so that the prompt's head stays the same.
-fn tools<'a>(request: &'a Request, rules: &Rules) -> Vec<Tool<'a>> {
-    let is_sent = |tool: &&FunctionTool| match &request.tool_choice {
-        ToolChoice::Auto | ToolChoice::Required => true,
-        ToolChoice::None => rules.obeys_tool_choice,
-        ToolChoice::Function(name) => rules.obeys_tool_choice || tool.name == *name,
-        ToolChoice::Allowed { names, .. } => rules.allowed_tools || names.contains(&tool.name),
-    };
-    request.tools.iter().filter(is_sent).map(tool).collect()
-}
-
-fn tool(tool: &FunctionTool) -> Tool<'_> {
-    let parameters = match &tool.parameters {
-        Some(parameters) => Cow::Borrowed(parameters),
-        None => Cow::Owned(no_parameters()),
-    };
-    let description = tool.description.as_deref();
+fn function(tool: &FunctionTool) -> Tool<'_> {
+    let (description, parameters) = (tool.description.as_deref(), tool::parameters(tool));
     Tool::Function { function: Function { name: &tool.name, description, parameters, strict: tool.strict } }
-}
-
-/// Some servers refuse a function without a schema.
-fn no_parameters() -> Object {
-    let mut schema = Object::new();
-    schema.insert("type".to_owned(), "object".into());
-    schema.insert("properties".to_owned(), Value::Object(Object::new()));
-    schema
 }
 
 fn tool_choice<'a>(choice: &'a ToolChoice, rules: &Rules) -> Option<Choice<'a>> {

@@ -2,14 +2,13 @@
 //! received bytes). Lenient where servers are known to differ. Unknown fields of usage are kept in `rest`; those
 //! of a streamed frame are skipped, because a frame is decoded for every token.
 
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 use mainstay_vocabulary::Object;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
-};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::openai::lenient::{Count, JsonText, Text};
 
 /// A request's body.
 #[derive(Debug, Serialize)]
@@ -27,17 +26,7 @@ pub(super) struct Body<'a> {
     pub(super) parallel_tool_calls: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response_format: Option<ResponseFormat<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) temperature: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) top_p: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) presence_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) frequency_penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reasoning_effort: Option<&'a str>,
-    /// What only some dialects send: the limit on output, the flags of a continuation.
+    /// Sampling, whose names the dialect decides, the flags of a continuation, and what only this format knows.
     #[serde(flatten)]
     pub(super) rest: Object,
 }
@@ -193,6 +182,22 @@ pub(super) struct ChoiceFrame<'a> {
     pub(super) delta: Option<DeltaFrame<'a>>,
     #[serde(borrow, default)]
     pub(super) finish_reason: Text<'a>,
+    /// The text of `stop` that ended the answer, by two names; a number where it was a token.
+    #[serde(borrow, default)]
+    pub(super) stop_reason: Text<'a>,
+    #[serde(borrow, default)]
+    pub(super) matched_stop: Text<'a>,
+    #[serde(default)]
+    pub(super) logprobs: Option<Logprobs>,
+}
+
+/// Of the delta's texts.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Logprobs {
+    #[serde(default)]
+    pub(super) content: Option<Value>,
+    #[serde(default)]
+    pub(super) refusal: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -263,110 +268,4 @@ pub(super) struct PromptDetails {
 pub(super) struct CompletionDetails {
     #[serde(default)]
     pub(super) reasoning_tokens: Count,
-}
-
-/// Text that may also be null, absent, or a list of parts with `text`; anything else reads as empty.
-#[derive(Debug, Default)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-/// Like [`Text`], but an object reads as its JSON text: some servers send arguments unquoted.
-#[derive(Debug, Default)]
-pub(super) struct JsonText<'a>(pub(super) Cow<'a, str>);
-
-/// A number of tokens or an index; null, absent, negative and other types read as `None`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Count(pub(super) Option<u64>);
-
-impl Count {
-    pub(super) fn or_zero(self) -> u64 {
-        self.0.unwrap_or(0)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor { object: ignore_object }).map(Self)
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for JsonText<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(TextVisitor { object: object_text }).map(Self)
-    }
-}
-
-fn ignore_object(_: Value) -> String {
-    String::new()
-}
-
-fn object_text(object: Value) -> String {
-    object.to_string()
-}
-
-struct TextVisitor {
-    object: fn(Value) -> String,
-}
-
-#[derive(Deserialize)]
-struct TextPart<'a> {
-    #[serde(borrow, default)]
-    text: Text<'a>,
-}
-
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Cow<'de, str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("text")
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(text))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Cow::Owned(text.to_owned()))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(Cow::Borrowed(""))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Self::Value, A::Error> {
-        let mut all = String::new();
-        while let Some(part) = parts.next_element::<TextPart<'de>>()? {
-            all.push_str(&part.text.0);
-        }
-        Ok(Cow::Owned(all))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-        let object = Value::deserialize(MapAccessDeserializer::new(map))?;
-        Ok(Cow::Owned((self.object)(object)))
-    }
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = Value::deserialize(deserializer)?;
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is wanted")]
-        let rounded = || value.as_f64().filter(|number| *number >= 0.0).map(|number| number as u64);
-        Ok(Self(value.as_u64().or_else(rounded)))
-    }
 }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, path::Path};
 
 use mainstay_vocabulary::{
-    Usage,
+    ItemKind, Object, Usage,
     inference::{Failure, FailureKind, Stop},
 };
 use serde::Deserialize;
@@ -50,19 +50,33 @@ pub(super) struct When {
     pub(super) after_tool: Option<bool>,
     /// The upstream model asked for.
     pub(super) model: Option<String>,
+    /// In the instructions.
+    pub(super) instructions: Option<String>,
 }
 
 /// One thing to do.
 #[derive(Debug)]
 pub(super) enum Step {
     Text { text: Said, pace: Pace },
-    Reasoning { text: String, pace: Pace },
+    Refusal { text: String, pace: Pace },
+    Thought(Thought),
     ToolCall { name: String, arguments: String, id: Option<String>, pace: Pace },
     Usage(Usage),
+    Report(Object),
     Stop(Stop),
     Wait(u64),
     Fail(Failure),
     Hang,
+}
+
+/// Reasoning, or a summary of it.
+#[derive(Debug)]
+pub(super) struct Thought {
+    pub(super) kind: ItemKind,
+    /// May be empty where there are opaque bytes.
+    pub(super) text: String,
+    pub(super) opaque: Option<String>,
+    pub(super) pace: Pace,
 }
 
 /// What a text step says.
@@ -130,9 +144,13 @@ enum SplitName {
 struct FileStep {
     text: Option<String>,
     echo: Option<bool>,
+    refusal: Option<String>,
     reasoning: Option<String>,
+    summary: Option<String>,
+    opaque: Option<String>,
     tool_call: Option<FileCall>,
     usage: Option<Usage>,
+    report: Option<Object>,
     stop: Option<Stop>,
     fail: Option<FileFailure>,
     r#break: Option<bool>,
@@ -206,32 +224,61 @@ impl Reply {
 
 impl Step {
     fn check(step: FileStep) -> Result<Self, String> {
-        let pace = step.pace();
-        let paced = step.split.is_some() || step.delay_ms.is_some();
-        let text = step.text.map(|text| Self::Text { text: Said::Canned(text), pace });
-        let echo = step.echo.filter(|echo| *echo).map(|_| Self::Text { text: Said::Echo, pace });
-        let reasoning = step.reasoning.map(|text| Self::Reasoning { text, pace });
-        let call = step.tool_call.map(|call| call.check(pace));
-        let is_paced_step = text.is_some() || echo.is_some() || reasoning.is_some() || call.is_some();
-        let bare = [
-            step.usage.map(Self::Usage),
-            step.stop.map(Self::Stop),
-            step.fail.map(|fail| Self::Fail(fail.check())),
-            step.r#break.filter(|is| *is).map(|_| Self::Fail(broken())),
-            step.hang.filter(|is| *is).map(|_| Self::Hang),
-            step.delay_ms.filter(|_| !is_paced_step && step.split.is_none()).map(Self::Wait),
-        ];
-        let mut all = [text, echo, reasoning, call].into_iter().chain(bare).flatten();
+        let (has_pace, has_opaque) = (step.split.is_some() || step.delay_ms.is_some(), step.opaque.is_some());
+        let is_lone_wait = step.split.is_none() && step.is_wait();
+        let mut all = step.said().into_iter().flatten();
         match (all.next(), all.next()) {
-            (Some(only), None) if is_paced_step || !paced || matches!(only, Self::Wait(_)) => Ok(only),
-            _ => Err("exactly one of text, echo, reasoning, tool_call, usage, stop, fail, break, hang, delay_ms is \
-                      needed; delay_ms and split may stand beside the first four"
+            (Some(only), None)
+                if (only.is_paced() || !has_pace || is_lone_wait)
+                    && (!has_opaque || matches!(only, Self::Thought(_))) =>
+            {
+                Ok(only)
+            }
+            _ => Err("exactly one of text, echo, refusal, reasoning, summary, tool_call, usage, report, stop, fail, \
+                      break, hang, delay_ms is needed; delay_ms and split may stand beside the first six, opaque \
+                      beside reasoning and summary"
                 .to_owned()),
         }
+    }
+
+    const fn is_paced(&self) -> bool {
+        matches!(self, Self::Text { .. } | Self::Refusal { .. } | Self::Thought(_) | Self::ToolCall { .. })
     }
 }
 
 impl FileStep {
+    /// Whether there is nothing but a wait.
+    const fn is_wait(&self) -> bool {
+        let is_paced = self.text.is_some() || self.refusal.is_some() || self.reasoning.is_some();
+        let is_paced = is_paced || self.summary.is_some() || self.tool_call.is_some() || self.echo.is_some();
+        self.delay_ms.is_some() && !is_paced
+    }
+
+    /// All that the step says to do.
+    fn said(self) -> [Option<Step>; 13] {
+        let (pace, opaque) = (self.pace(), self.opaque.clone());
+        let wait = self.delay_ms.filter(|_| self.is_wait() && self.split.is_none());
+        let thought = |kind| {
+            let opaque = opaque.clone();
+            move |text| Step::Thought(Thought { kind, text, opaque, pace })
+        };
+        [
+            self.text.map(|text| Step::Text { text: Said::Canned(text), pace }),
+            self.echo.filter(|echo| *echo).map(|_| Step::Text { text: Said::Echo, pace }),
+            self.refusal.map(|text| Step::Refusal { text, pace }),
+            self.reasoning.map(thought(ItemKind::Reasoning)),
+            self.summary.map(thought(ItemKind::ReasoningSummary)),
+            self.tool_call.map(|call| call.check(pace)),
+            self.usage.map(Step::Usage),
+            self.report.map(Step::Report),
+            self.stop.map(Step::Stop),
+            self.fail.map(|fail| Step::Fail(fail.check())),
+            self.r#break.filter(|is| *is).map(|_| Step::Fail(broken())),
+            self.hang.filter(|is| *is).map(|_| Step::Hang),
+            wait.map(Step::Wait),
+        ]
+    }
+
     fn pace(&self) -> Pace {
         let split = match self.split {
             Some(FileSplit::Bytes(bytes)) => Split::Bytes(bytes),
@@ -283,6 +330,8 @@ mod tests {
             ("[[reply]]\nsteps = [{ text = \"a\", split = 0 }]", "split"),
             ("[[reply]]\nsteps = [{ txt = \"a\" }]", "txt"),
             ("[[reply]]\nsteps = [{ fail = { kind = \"odd\" } }]", "odd"),
+            ("[[reply]]\nsteps = [{ text = \"a\", opaque = \"b\" }]", "reply 1: step 1"),
+            ("[[reply]]\nsteps = [{ report = { a = 1 }, delay_ms = 3 }]", "reply 1: step 1"),
             ("[[reply]]\nsteps = []\nwhen = { says = \"a\" }", "says"),
         ];
         for (text, place) in cases {

@@ -2,10 +2,13 @@
 
 use std::fs;
 
-use mainstay_providers::openai_chat::decode::{Decoder, MAX_BYTES, MAX_ITEMS, MAX_LINE_BYTES};
+use mainstay_providers::{
+    http::decode::{Decoder, MAX_BYTES, MAX_ITEMS, MAX_LINE_BYTES},
+    openai_chat,
+};
 use mainstay_vocabulary::inference::{Chunk, Delta, FailureKind};
 
-use crate::{decode::decode, golden};
+use crate::{CODECS, decode::decode, golden};
 
 const SEED: u64 = 0x5eed_0001;
 const ROUNDS: usize = 20_000;
@@ -27,7 +30,7 @@ impl Random {
 }
 
 /// Started once, in order; text never empty and only while open; done once; all closed before the end.
-fn check(chunks: &[Chunk], is_whole: bool) {
+pub(crate) fn check(chunks: &[Chunk], is_whole: bool) {
     let mut open: Vec<bool> = Vec::new();
     for (place, chunk) in chunks.iter().enumerate() {
         match chunk {
@@ -52,15 +55,17 @@ fn check(chunks: &[Chunk], is_whole: bool) {
     assert_eq!(is_whole, matches!(chunks.last(), Some(Chunk::Finished(_))));
 }
 
-fn check_pieces(bytes: &[u8], piece: usize) {
-    let (chunks, failure) = decode(bytes.chunks(piece.max(1)));
+fn check_pieces(decoder: Decoder, bytes: &[u8], piece: usize) {
+    let (chunks, failure) = decode(decoder, bytes.chunks(piece.max(1)));
     check(&chunks, failure.is_none());
 }
 
 #[test]
 fn golden_streams_keep_the_rules() {
-    for path in golden("decode", "sse") {
-        check_pieces(&fs::read(path).unwrap(), 16);
+    for codec in &CODECS {
+        for path in golden(codec.streams, "sse") {
+            check_pieces((codec.decoder)(), &fs::read(path).unwrap(), 16);
+        }
     }
 }
 
@@ -76,21 +81,24 @@ fn random_bytes_are_survived() {
                 _ => bytes.extend_from_slice(words[random.below(words.len())]),
             }
         }
-        check_pieces(&bytes, random.below(20));
+        let piece = random.below(20);
+        CODECS.iter().for_each(|codec| check_pieces((codec.decoder)(), &bytes, piece));
     }
 }
 
 #[test]
 fn mutated_streams_are_survived() {
     let mut random = Random(SEED);
-    let streams: Vec<Vec<u8>> = golden("decode", "sse").iter().map(|path| fs::read(path).unwrap()).collect();
-    for _ in 0..ROUNDS {
-        let mut bytes = streams[random.below(streams.len())].clone();
-        for _ in 0..=random.below(4) {
-            mutate(&mut bytes, &mut random, &streams);
+    for codec in &CODECS {
+        let streams: Vec<Vec<u8>> = golden(codec.streams, "sse").iter().map(|path| fs::read(path).unwrap()).collect();
+        for _ in 0..ROUNDS {
+            let mut bytes = streams[random.below(streams.len())].clone();
+            for _ in 0..=random.below(4) {
+                mutate(&mut bytes, &mut random, &streams);
+            }
+            let piece = random.below(bytes.len());
+            check_pieces((codec.decoder)(), &bytes, piece);
         }
-        let piece = random.below(bytes.len());
-        check_pieces(&bytes, piece);
     }
 }
 
@@ -114,7 +122,7 @@ fn mutate(bytes: &mut Vec<u8>, random: &mut Random, streams: &[Vec<u8>]) {
 
 /// Feeds one piece over and over; gives the kind of failure and the bytes that were taken before it.
 fn flood(first: &[u8], piece: &[u8]) -> (FailureKind, usize) {
-    let (mut decoder, mut out, mut taken) = (Decoder::default(), Vec::new(), first.len());
+    let (mut decoder, mut out, mut taken) = (openai_chat::decode::decoder(), Vec::new(), first.len());
     decoder.push(first, &mut out).unwrap();
     loop {
         if let Err(failure) = decoder.push(piece, &mut out) {
@@ -151,12 +159,12 @@ fn items_without_end_are_cut_off() {
             "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"name\":\"f\"}}}}]}}}}]}}\n\n"
         ));
     }
-    let (chunks, failure) = decode([calls.as_bytes()]);
+    let (chunks, failure) = decode(openai_chat::decode::decoder(), [calls.as_bytes()]);
     assert_eq!(failure.unwrap().kind, FailureKind::Protocol);
     assert_eq!(chunks.len(), MAX_ITEMS as usize);
 
     let turns = "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning\":\"a\",\"content\":\"b\"}}]}\n\n".repeat(200);
-    let (chunks, failure) = decode([turns.as_bytes()]);
+    let (chunks, failure) = decode(openai_chat::decode::decoder(), [turns.as_bytes()]);
     assert_eq!(failure.unwrap().kind, FailureKind::Protocol);
     check(&chunks, false);
 }
@@ -164,5 +172,7 @@ fn items_without_end_are_cut_off() {
 #[test]
 fn deep_nesting_is_refused() {
     let deep = format!("data: {{\"error\":{}\n\n", "[".repeat(100_000));
-    assert_eq!(decode([deep.as_bytes()]).1.unwrap().kind, FailureKind::Protocol);
+    for codec in &CODECS {
+        assert_eq!(decode((codec.decoder)(), [deep.as_bytes()]).1.unwrap().kind, FailureKind::Protocol);
+    }
 }

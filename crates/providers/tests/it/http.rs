@@ -21,7 +21,7 @@ const STOP: &str = r#"data: {"choices":[{"index":0,"delta":{},"finish_reason":"s
 "#;
 const DONE: &str = "data: [DONE]\n\n";
 
-fn settings(base_url: String) -> Settings {
+pub(crate) fn settings(base_url: String) -> Settings {
     Settings {
         name: "acme".to_owned(),
         base_url: Some(base_url),
@@ -29,6 +29,8 @@ fn settings(base_url: String) -> Settings {
         script: None,
         timeouts: Timeouts::default(),
         dialect: None,
+        models: Vec::new(),
+        local: mainstay_providers::LocalOptions::default(),
     }
 }
 
@@ -36,7 +38,7 @@ fn provider(server: &Server) -> Arc<dyn Provider> {
     build(Kind::OpenAiChat, settings(server.url())).unwrap()
 }
 
-async fn all(stream: ChunkStream) -> (Vec<Chunk>, Option<Failure>) {
+pub(crate) async fn all(stream: ChunkStream) -> (Vec<Chunk>, Option<Failure>) {
     let (mut chunks, mut failure) = (Vec::new(), None);
     let mut stream = stream;
     while let Some(next) = stream.next().await {

@@ -3,22 +3,41 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
 
+mod anthropic;
 mod decode;
 mod encode;
 mod hostile;
 mod http;
+mod known_failures;
+mod responses;
 mod scripted;
 mod server;
 
 use std::{fs, path::PathBuf, sync::Arc};
 
+use mainstay_providers::http::decode::Decoder;
 use mainstay_vocabulary::{
-    Item,
-    inference::{Chunk, Failure, Reasoning, Request, Sampling, TextFormat},
+    Item, Object,
+    inference::{Chunk, Extra, Failure, Format, Reasoning, Request, Sampling, TextFormat, Verbatim},
     tool::{FunctionTool, ToolChoice},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+/// A format's decoder and the folder of its golden streams.
+struct Codec {
+    streams: &'static str,
+    decoder: fn() -> Decoder,
+}
+
+const CODECS: [Codec; 3] = [
+    Codec { streams: "openai_chat/decode", decoder: mainstay_providers::openai_chat::decode::decoder },
+    Codec { streams: "openai_responses/decode", decoder: mainstay_providers::openai_responses::decoder },
+    Codec {
+        streams: "anthropic/decode",
+        decoder: || mainstay_providers::anthropic::decode::decoder(false, Object::new()),
+    },
+];
 
 /// The files of a golden folder with an extension, sorted.
 fn golden(folder: &str, extension: &str) -> Vec<PathBuf> {
@@ -43,6 +62,17 @@ struct Asked {
     sampling: Sampling,
     reasoning: Reasoning,
     text: TextFormat,
+    extra: Option<Arc<Extra>>,
+    verbatim: Option<AskedVerbatim>,
+}
+
+/// A client's own request as golden files write it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedVerbatim {
+    format: Format,
+    body: Object,
+    streams: bool,
 }
 
 impl Asked {
@@ -64,9 +94,19 @@ impl Asked {
             reasoning: self.reasoning,
             text: self.text,
             idempotency_key: "key-1".to_owned(),
-            extra: None,
-            verbatim: None,
+            extra: self.extra,
+            verbatim: self.verbatim.map(|asked| Arc::new(asked.verbatim())),
         }
+    }
+}
+
+impl AskedVerbatim {
+    fn verbatim(self) -> Verbatim {
+        let headers = vec![
+            ("openai-beta".to_owned(), "responses=v1".to_owned()),
+            ("authorization".to_owned(), "Bearer another account's".to_owned()),
+        ];
+        Verbatim { format: self.format, body: self.body, headers, streams: self.streams }
     }
 }
 

@@ -4,7 +4,10 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use mainstay_providers::{Kind, Provider, Settings, Timeouts, build};
-use mainstay_vocabulary::inference::{Chunk, Failure, FailureKind, Request, Stop};
+use mainstay_vocabulary::{
+    Object,
+    inference::{Chunk, EmbeddingInput, EmbeddingRequest, Failure, FailureKind, Request, Stop, TokenCount},
+};
 use serde_json::{Value, json};
 
 use crate::{Asked, lines, text, user};
@@ -17,6 +20,8 @@ fn provider(script: Option<PathBuf>) -> Arc<dyn Provider> {
         script,
         timeouts: Timeouts::default(),
         dialect: None,
+        models: Vec::new(),
+        local: mainstay_providers::LocalOptions::default(),
     };
     build(Kind::Scripted, settings).unwrap()
 }
@@ -91,6 +96,127 @@ async fn every_step_plays() {
             "model": "m-1", "reported": {} } },
     ]);
     assert_eq!(Value::from(values(&chunks)), expected);
+}
+
+#[tokio::test]
+async fn thoughts_may_end_with_opaque_bytes() {
+    let script = r#"
+        [[reply]]
+        steps = [
+            { summary = "plan", opaque = "gA" },
+            { summary = "", opaque = "gB" },
+            { reasoning = "one " },
+            { reasoning = "two" },
+            { refusal = "No" },
+            { report = { service_tier = "flex", region = "eu" } },
+            { report = { region = "us" } },
+            { stop = "pause" },
+        ]
+    "#;
+    let (chunks, failure) = play(&*playing("thoughts", script), user("Hi")).await;
+    assert_eq!(failure, None);
+    let expected = json!([
+        { "s": { "i": 0, "k": "reasoning_summary" } }, { "t": { "i": 0, "t": "plan" } }, { "d": { "i": 0, "o": "gA" } },
+        { "s": { "i": 1, "k": "reasoning_summary" } }, { "d": { "i": 1, "o": "gB" } },
+        { "s": { "i": 2, "k": "reasoning" } }, { "t": { "i": 2, "t": "one " } }, { "t": { "i": 2, "t": "two" } },
+        { "d": { "i": 2 } },
+        { "s": { "i": 3, "k": "refusal" } }, { "t": { "i": 3, "t": "No" } }, { "d": { "i": 3 } },
+        { "finished": { "stop": "pause", "usage": { "input": 1, "output": 4, "reasoning": 3 }, "model": "m-1",
+            "reported": { "service_tier": "flex", "region": "us" } } },
+    ]);
+    assert_eq!(Value::from(values(&chunks)), expected);
+}
+
+#[tokio::test]
+async fn log_probabilities_come_where_they_are_asked_for() {
+    let script =
+        "[[reply]]\nrepeat = true\nsteps = [{ text = \"a b\" }, { tool_call = { name = \"f\", arguments = {} } }]";
+    let provider = playing("logprobs", script);
+    let asked = |top: Option<u64>| Asked::of(json!({ "sampling": { "top_logprobs": top } }));
+    let told =
+        |chunks: &[Chunk]| values(chunks).into_iter().filter(|value| value.get("l").is_some()).collect::<Vec<_>>();
+    assert!(told(&play(&*provider, asked(None)).await.0).is_empty());
+    let (chunks, _) = play(&*provider, asked(Some(2))).await;
+    let expected = json!({ "l": { "i": 0, "l": [{ "token": "a ", "logprob": -0.5, "bytes": [97, 32], "top_logprobs": [
+        { "token": "a ", "logprob": -0.5, "bytes": [97, 32] },
+        { "token": "a ~1", "logprob": -1.0, "bytes": [97, 32, 126, 49] },
+    ] }] } });
+    assert_eq!(told(&chunks).len(), 2, "one for each delta of the text, none for the call");
+    assert_eq!(told(&chunks)[0], expected);
+    assert_eq!(values(&chunks)[1], expected, "right before its text");
+    let bare = told(&play(&*provider, asked(Some(0))).await.0);
+    assert_eq!(bare[0]["l"]["l"][0]["top_logprobs"], json!([]));
+}
+
+#[tokio::test]
+async fn an_answer_ends_where_a_stop_text_is_said() {
+    let script = r#"
+        [[reply]]
+        repeat = true
+        steps = [{ text = "one " }, { text = "two END three" }, { text = "four" }, { usage = { input = 1, output = 2 } }]
+    "#;
+    let provider = playing("stops", script);
+    let request = |stop: Value| {
+        Asked::of(json!({
+            "input": [{ "message": { "role": "user", "content": [{ "text": "Hi" }] } }],
+            "sampling": { "stop": stop },
+        }))
+    };
+    let (chunks, _) = play(&*provider, request(json!(["three", "END"]))).await;
+    assert_eq!(text(&chunks), "one two ");
+    let Some(Chunk::Finished(end)) = chunks.last() else { panic!("no end") };
+    assert_eq!(end.stop, Stop::Sequence("END".to_owned()));
+    assert_eq!(end.usage.unwrap().output, 2);
+    let (chunks, _) = play(&*provider, request(json!(["", "five"]))).await;
+    assert_eq!(text(&chunks), "one two END threefour");
+}
+
+#[tokio::test]
+async fn replies_are_matched_by_instructions() {
+    let script = r#"
+        [[reply]]
+        when = { instructions = "digest" }
+        steps = [{ text = "a digest" }]
+        [[reply]]
+        repeat = true
+        steps = [{ text = "else" }]
+    "#;
+    let provider = playing("instructions", script);
+    let digest = Asked::of(json!({ "instructions": "Write a digest." }));
+    assert_eq!(text(&play(&*provider, digest).await.0), "a digest");
+    assert_eq!(text(&play(&*provider, user("digest")).await.0), "else");
+}
+
+#[tokio::test]
+async fn tokens_are_counted_as_usage_counts_them() {
+    let provider = provider(None);
+    let count = provider.count(user("good day")).await.unwrap();
+    assert_eq!(count, TokenCount { tokens: 2, is_exact: true });
+}
+
+#[tokio::test]
+async fn vectors_depend_on_the_text_alone() {
+    let request = |texts: [&str; 2], dimensions| EmbeddingRequest {
+        upstream_model: "m-1".to_owned(),
+        input: texts.map(|text| EmbeddingInput::Text(text.to_owned())).to_vec(),
+        dimensions,
+        extra: Object::new(),
+    };
+    let (first, second) = (provider(None), provider(None));
+    let made = first.embed(request(["good day", "bye"], None)).await.unwrap();
+    assert_eq!(made, second.embed(request(["good day", "bye"], None)).await.unwrap());
+    assert_ne!(made.vectors[0], made.vectors[1]);
+    assert_eq!(made.usage.unwrap().input, 3);
+    for vector in &made.vectors {
+        assert_eq!(vector.len(), 8);
+        let length: f32 = vector.iter().map(|number| number * number).sum();
+        assert!((length - 1.0).abs() < 1e-5, "{length}");
+    }
+    assert_eq!(first.embed(request(["a", "b"], Some(3))).await.unwrap().vectors[0].len(), 3);
+    for dimensions in [0, u64::MAX] {
+        let failure = first.embed(request(["a", "b"], Some(dimensions))).await.unwrap_err();
+        assert_eq!(failure.kind, FailureKind::InvalidRequest);
+    }
 }
 
 #[tokio::test]
@@ -198,6 +324,8 @@ fn a_script_that_cannot_be_read_is_refused_by_name() {
         script: Some(path),
         timeouts: Timeouts::default(),
         dialect: None,
+        models: Vec::new(),
+        local: mainstay_providers::LocalOptions::default(),
     };
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
     let missing = build(Kind::Scripted, settings(folder.join("missing.toml"))).err().unwrap();
