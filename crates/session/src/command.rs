@@ -9,7 +9,9 @@ use mainstay_vocabulary::{
 
 use crate::{
     assembly::Assembly,
-    event::{Created, Event, Input, Receipt, Route, TurnError},
+    automation::{AutomationDefinition, InvocationOutcome},
+    compaction::Stays,
+    event::{Booked, Created, Event, FileHead, FilePart, Input, Receipt, Route, SettledWebhook, TurnError},
     registry::AgentDefinition,
     spec::Spec,
     state::State,
@@ -62,14 +64,74 @@ pub enum Command {
         epoch: Epoch,
     },
     /// Make or change a saved agent (registry only).
-    SaveAgent {
-        /// `None` makes one.
-        agent: Option<AgentId>,
-        /// What it is from now on.
-        definition: Box<AgentDefinition>,
-    },
+    SaveAgent(SaveAgent),
     /// Remove a saved agent (registry only).
     DeleteAgent(AgentId),
+    /// Let a saved agent take no new sessions and versions (registry only).
+    ArchiveAgent(AgentId),
+    /// Run with another spec from now on; only while idle.
+    ChangeSpec(Arc<Spec>),
+    /// Replace the wire's parameters for the session as a whole.
+    ChangeEcho(Object),
+    /// Take no input any more; only while idle.
+    Archive,
+    /// Compact the context: at once where nothing runs, else before the running turn's next inference.
+    Compact,
+    /// Commit the intent of the wanted digest. From the runtime only.
+    BeginCompaction(Box<Begin>),
+    /// A digest's inference came to its end. From the runtime only.
+    RecordCompaction(Box<RecordCompaction>),
+    /// There is nothing that the wanted digest could replace. From the runtime only.
+    SkipCompaction,
+    /// Drop the oldest items of a context that does not fit; `None`: none can go. From the runtime only.
+    Truncate(Option<Box<Stays>>),
+    /// Note inferences that belong to no session (gateway journals only). From the runtime only.
+    Book(Booked),
+    /// Say what a file is to be (files only, once).
+    BeginFile(FileHead),
+    /// Add a piece of a file's content (files only).
+    AddFilePart(FilePart),
+    /// Make the file whole: of these pieces, or of all in the order in which they came (files only).
+    CompleteFile(Option<Vec<Sequence>>),
+    /// Say what an automation is from now on (automations only).
+    SaveAutomation(Box<AutomationDefinition>),
+    /// Suspend an automation's schedule (automations only).
+    PauseAutomation,
+    /// Go on with an automation's schedule (automations only).
+    ResumeAutomation,
+    /// Let an automation deliver now (automations only).
+    InvokeAutomation,
+    /// A delivery came to its end. From the runtime only.
+    EndInvocation {
+        /// The sequence of its `InvocationBegun`.
+        invocation: Sequence,
+        /// What came of it.
+        outcome: InvocationOutcome,
+    },
+    /// Note what became of webhooks (webhooks' journals only). From the runtime only.
+    SettleWebhooks(Vec<SettledWebhook>),
+}
+
+impl Command {
+    /// Whether an archived session takes it: its end, and the several that are checked one by one. What the runtime
+    /// asks of it changes nothing, because nothing runs.
+    pub(crate) const fn is_taken_when_archived(&self) -> bool {
+        matches!(
+            self,
+            Self::Create(_) | Self::Archive | Self::Delete | Self::All(_) | Self::CheckDeadline | Self::Recover { .. }
+        )
+    }
+}
+
+/// A version of a saved agent to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaveAgent {
+    /// `None` makes one.
+    pub agent: Option<AgentId>,
+    /// Only if this is the number of its latest version; else `Refusal::AgentChanged`.
+    pub expected: Option<u32>,
+    /// What it is from now on.
+    pub definition: Box<AgentDefinition>,
 }
 
 /// Begins a session.
@@ -116,6 +178,15 @@ pub struct RecordInference {
     pub receipt: Receipt,
 }
 
+/// How the inference of a digest came to its end.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordCompaction {
+    /// The inference.
+    pub record: RecordInference,
+    /// What stays word for word beside the digest.
+    pub stays: Stays,
+}
+
 /// A command with all that deciding needs.
 #[derive(Clone, Debug)]
 pub struct Envelope<'a> {
@@ -159,6 +230,10 @@ pub enum Refusal {
     ItemNotFound,
     /// No such agent here.
     AgentNotFound,
+    /// The agent's latest version is another than the one that the change was made from.
+    AgentChanged,
+    /// The session or agent is archived: it takes no change any more.
+    Archived,
     /// Nothing runs that could be cancelled.
     NothingToCancel,
     /// The call is not open: unknown, or answered before.
@@ -171,6 +246,8 @@ pub enum Refusal {
     TooMany(&'static str),
     /// The input is not acceptable; says why.
     Invalid(String),
+    /// Nothing was kept of what was said in the session, and it has left memory.
+    NotKept,
     /// The runtime asked for what is not wanted (any more); it should look again.
     Stale,
 }

@@ -10,7 +10,10 @@ use mainstay_vocabulary::{
     item::{ItemKind, ToolOutput},
 };
 
-use crate::event::{CallOutcome, Event, Written};
+use crate::{
+    compaction::{Kept, Stays},
+    event::{CallOutcome, Event, Replaced, Written},
+};
 
 /// What the model is told of a call whose turn was cancelled.
 const CANCELLED: &str = "The call was cancelled before its result arrived; whether it ran is unknown.";
@@ -22,9 +25,16 @@ pub struct Context {
     pub items: Vec<(ItemId, Arc<Item>)>,
     accepted: BTreeMap<Sequence, Vec<Arc<Item>>>,
     written: Vec<(ItemId, Arc<Item>)>,
+    /// Whether what was replaced or dropped stays: for people, not for models.
+    keeps_replaced: bool,
 }
 
 impl Context {
+    /// The conversation as people see it: a digest stands beside what it replaces for models.
+    pub fn for_people() -> Self {
+        Self { keeps_replaced: true, ..Self::default() }
+    }
+
     /// Takes one event of `session` at `sequence`; events must come in order.
     pub fn apply(&mut self, session: SessionId, sequence: Sequence, event: &Event) {
         match event {
@@ -58,6 +68,7 @@ impl Context {
             // turn leaves it said.
             Event::InferenceIntended(_) => self.written.clear(),
             Event::TurnEnded(_) => self.items.append(&mut self.written),
+            Event::ContextReplaced(replaced) => self.replace(replaced),
             Event::SessionCreated(_)
             | Event::SpecChanged(_)
             | Event::MetadataChanged(_)
@@ -70,8 +81,34 @@ impl Context {
             | Event::SessionDeleted
             | Event::AgentSaved { .. }
             | Event::AgentDeleted { .. }
+            | Event::AgentArchived { .. }
+            | Event::EchoChanged(_)
+            | Event::SessionArchived
+            | Event::GatewayBooked(_)
+            | Event::FileBegun(_)
+            | Event::FilePart(_)
+            | Event::FileCompleted { .. }
+            | Event::AutomationSaved(_)
+            | Event::AutomationPaused { .. }
+            | Event::AutomationResumed { .. }
+            | Event::InvocationBegun(_)
+            | Event::InvocationEnded { .. }
+            | Event::WebhooksSettled(_)
+            | Event::CompactionAsked
+            | Event::CompactionSkipped
             | Event::Withheld => {}
         }
+    }
+
+    fn replace(&mut self, replaced: &Replaced) {
+        let digest = replaced.digest.iter().map(|digest| (digest.id, Arc::new(digest.item())));
+        if self.keeps_replaced {
+            self.items.extend(digest);
+            return;
+        }
+        let pair = |kept: &Kept| (kept.id, Arc::clone(&kept.item));
+        let Stays { before, after } = &replaced.stays;
+        self.items = before.iter().map(pair).chain(digest).chain(after.iter().map(pair)).collect();
     }
 
     fn append(&mut self, session: SessionId, sequence: Sequence, items: &[Arc<Item>]) {
@@ -82,22 +119,27 @@ impl Context {
     /// The conversation to send, oldest first. A call whose result was hidden, or a result whose call was, is left
     /// out: providers refuse half a pair.
     pub fn render(&self) -> Vec<Arc<Item>> {
-        let mut calls = BTreeSet::new();
-        let mut results = BTreeSet::new();
-        for (_, item) in &self.items {
-            match &**item {
-                Item::ToolCall { call_id, .. } => calls.insert(call_id),
-                Item::ToolResult { call_id, .. } => results.insert(call_id),
-                Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => false,
-            };
-        }
-        let is_whole = |item: &Item| match item {
-            Item::ToolCall { call_id, .. } => results.contains(call_id),
-            Item::ToolResult { call_id, .. } => calls.contains(call_id),
-            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => true,
-        };
-        self.items.iter().map(|(_, item)| item).filter(|item| is_whole(item)).cloned().collect()
+        whole_pairs(&self.items)
     }
+}
+
+/// The items without calls that lack a result and results that lack a call.
+pub(crate) fn whole_pairs(items: &[(ItemId, Arc<Item>)]) -> Vec<Arc<Item>> {
+    let mut calls = BTreeSet::new();
+    let mut results = BTreeSet::new();
+    for (_, item) in items {
+        match &**item {
+            Item::ToolCall { call_id, .. } => calls.insert(call_id),
+            Item::ToolResult { call_id, .. } => results.insert(call_id),
+            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => false,
+        };
+    }
+    let is_whole = |item: &Item| match item {
+        Item::ToolCall { call_id, .. } => results.contains(call_id),
+        Item::ToolResult { call_id, .. } => calls.contains(call_id),
+        Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => true,
+    };
+    items.iter().map(|(_, item)| item).filter(|item| is_whole(item)).cloned().collect()
 }
 
 /// Only what was said to the user stays of an interrupted inference; half a call or half a thought does not.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mainstay_vocabulary::{
-    AgentId, CallId, Epoch, Item, ItemId, Object, PicoUsd, Sequence, SessionId, Timestamp, TurnId, Usage,
+    AgentId, CallId, Epoch, Item, ItemId, Object, PicoUsd, Principal, Sequence, SessionId, Timestamp, TurnId, Usage,
     inference::{Failure, Stop},
     item::ItemKind,
     place::Place,
@@ -13,8 +13,16 @@ use mainstay_vocabulary::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{registry::AgentDefinition, spec::Spec};
+use crate::{
+    automation::{AutomationDefinition, InvocationOutcome, PauseReason},
+    registry::AgentDefinition,
+    spec::Spec,
+};
 
+pub use crate::compaction::{Base, Digest, Purpose, Replaced, Task};
+
+mod absent;
+mod at_rest;
 #[cfg(test)]
 mod tests;
 
@@ -89,8 +97,172 @@ pub enum Event {
         /// Which.
         agent: AgentId,
     },
+    /// A saved agent takes no new sessions and no new versions; those it has stay (registry journals only).
+    AgentArchived {
+        /// Which.
+        agent: AgentId,
+    },
+    /// The wire's parameters for the session as a whole were replaced.
+    EchoChanged(Object),
+    /// The session takes no input any more; all of it stays readable.
+    SessionArchived,
     /// Content that was never at rest (`Retention::ReceiptOnly`); keeps the place of what happened.
     Withheld,
+    /// A client asked for a compaction while a turn ran: it comes before the turn's next inference.
+    CompactionAsked,
+    /// The context of later inferences begins anew: with a digest of what was there, or without its oldest items. The
+    /// raw journal stays. Starts a context epoch.
+    ContextReplaced(Box<Replaced>),
+    /// A compaction was due, and there was nothing that a digest could replace.
+    CompactionSkipped,
+    /// Inferences that belong to no session were intended or came to their end (gateway journals only).
+    GatewayBooked(Booked),
+    /// What a stored file is to be (files' journals only).
+    FileBegun(FileHead),
+    /// A piece of a stored file's content (files' journals only).
+    FilePart(FilePart),
+    /// A stored file is whole (files' journals only).
+    FileCompleted {
+        /// The sequences of its pieces, in the order of its content.
+        parts: Vec<Sequence>,
+    },
+    /// An automation was made or changed (automations' journals only).
+    AutomationSaved(Box<AutomationSaved>),
+    /// An automation's schedule is suspended (automations' journals only).
+    AutomationPaused {
+        /// Why, where nobody asked for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<PauseReason>,
+    },
+    /// An automation's schedule goes on (automations' journals only).
+    AutomationResumed {
+        /// When it fires next.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_at: Option<Timestamp>,
+    },
+    /// An automation fires: the intent of its delivery (automations' journals only).
+    InvocationBegun(InvocationBegun),
+    /// A delivery came to its end (automations' journals only).
+    InvocationEnded {
+        /// The sequence of its `InvocationBegun`.
+        invocation: Sequence,
+        /// What came of it.
+        outcome: InvocationOutcome,
+    },
+    /// Webhooks were delivered or given up (webhooks' journals only).
+    WebhooksSettled(Vec<SettledWebhook>),
+}
+
+/// An automation from here on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AutomationSaved {
+    /// What it is.
+    pub definition: AutomationDefinition,
+    /// When it fires next, as reckoned then: zones' rules change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+}
+
+/// An automation fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InvocationBegun {
+    /// Its occurrence; `None` where somebody asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled_at: Option<Timestamp>,
+    /// When the automation fires next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// Whether nothing is delivered, because an earlier delivery is under way.
+    #[serde(default, skip_serializing_if = "absent::is_false")]
+    pub skipped: bool,
+}
+
+/// What became of a webhook.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettledWebhook {
+    /// Its id.
+    pub id: String,
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// Attempts of the process that settled it.
+    pub attempts: u32,
+    /// The last answer's status; `None` where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Whether it was delivered; otherwise it was given up.
+    pub delivered: bool,
+    /// Where it waited, hex: what takes it out of the outbox.
+    pub place: String,
+}
+
+/// What a stored file is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileHead {
+    /// Its name, as the client gave it.
+    pub name: String,
+    /// What the client keeps it for (`user_data`, `assistants`, `vision`…).
+    pub purpose: String,
+    /// `application/pdf`, `text/plain`…, where somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// Its size, bytes, where it was announced: it must come out so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<u64>,
+    /// When it is erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// When it is erased if it is not whole by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whole_by: Option<Timestamp>,
+}
+
+/// A piece of a file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePart {
+    /// The content, base64.
+    pub content: Arc<str>,
+    /// Its size, bytes.
+    pub bytes: u64,
+}
+
+/// What happened to inferences of the stateless gateway since the last such event. Holds no content.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Booked {
+    /// About to be made; only this event's commit sends them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub intended: Vec<Arc<Outgoing>>,
+    /// Over, each booked once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settled: Vec<Settled>,
+}
+
+/// An inference of the stateless gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Outgoing {
+    /// Unique in the journal.
+    pub number: u64,
+    /// Who asked.
+    pub principal: Principal,
+    /// The lease that it is made under.
+    pub epoch: Epoch,
+    /// Where it goes.
+    pub route: Route,
+    /// Keyed digest of the client's request, hex.
+    pub prompt: String,
+    /// What it is booked as if nobody learns how it ended.
+    pub estimate: Receipt,
+}
+
+/// How an inference of the stateless gateway ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Settled {
+    /// Which.
+    pub number: u64,
+    /// How it went.
+    pub outcome: InferenceOutcome,
+    /// What is known of it.
+    pub receipt: Receipt,
 }
 
 /// How a session began.
@@ -129,6 +301,14 @@ pub enum Kind {
     Conversation,
     /// A tenant's registry: saved agents.
     Registry,
+    /// A tenant's inferences that belong to no session.
+    Gateway,
+    /// A stored file, or an upload that becomes one.
+    File,
+    /// An automation.
+    Automation,
+    /// What became of a tenant's webhooks.
+    Webhook,
 }
 
 /// A saved agent at a version.
@@ -141,6 +321,12 @@ pub struct AgentRef {
     /// Its name then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The version's number, from 1; 0 in journals of before versions had numbers.
+    #[serde(default, skip_serializing_if = "absent::is_zero")]
+    pub number: u32,
+    /// What it said it does then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
 }
 
 /// Where a session forked off: everything of `session` up to and with `sequence` is inherited.
@@ -152,6 +338,9 @@ pub struct Fork {
     pub sequence: Sequence,
     /// How many forks lie above, this one included.
     pub depth: u16,
+    /// About how many tokens the inherited context has.
+    #[serde(default, skip_serializing_if = "absent::is_nothing")]
+    pub tokens: u64,
 }
 
 /// An accepted input.
@@ -184,6 +373,9 @@ pub enum Delivery {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct TurnOptions {
+    /// What the turn is for.
+    #[serde(skip_serializing_if = "Task::is_answer")]
+    pub task: Task,
     /// The turn that the client named as the one before (`previous_response_id`); may be of a parent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub previous: Option<TurnId>,
@@ -210,6 +402,12 @@ pub struct TurnStarted {
     /// The version of the wires' projectors that shows it, for ever: an upgrade must not change a stream.
     #[serde(default = "first_projector", skip_serializing_if = "is_first_projector")]
     pub projector: u32,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Task::is_answer")]
+    pub task: Task,
+    /// Calls that have no result although its input is taken: only a compaction goes on without them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<CallId>,
 }
 
 /// The projectors' version now.
@@ -240,6 +438,9 @@ pub struct Intended {
     /// The item that the first text continues, after an interruption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<ItemId>,
+    /// What it is made for.
+    #[serde(default, skip_serializing_if = "Purpose::is_answer")]
+    pub purpose: Purpose,
 }
 
 /// Where an inference goes.
@@ -274,21 +475,11 @@ pub struct Written {
     /// Its deltas.
     pub marks: Marks,
     /// Bytes of its text that an earlier `ItemInterrupted` of the same id already holds the deltas of.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "absent::is_zero")]
     pub resumed_at: u32,
     /// Only for `ItemInterrupted`: whether the same item goes on in a later attempt.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "absent::is_false")]
     pub continues: bool,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-const fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature serde asks for")]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 /// Where an item's deltas stood in the stream. Ordinals are per session and only grow.
@@ -475,89 +666,4 @@ pub enum LateOutcome {
     },
     /// A client's result.
     Call(Arc<Item>),
-}
-
-impl Event {
-    /// The type number in the envelope; never reused.
-    pub const fn number(&self) -> u16 {
-        match self {
-            Self::SessionCreated(_) => 1,
-            Self::SpecChanged(_) => 2,
-            Self::MetadataChanged(_) => 3,
-            Self::InputAccepted(_) => 4,
-            Self::TurnStarted(_) => 5,
-            Self::InputIncorporated { .. } => 6,
-            Self::InferenceIntended(_) => 7,
-            Self::ItemCompleted(_) => 8,
-            Self::ItemInterrupted(_) => 9,
-            Self::InferenceEnded(_) => 10,
-            Self::CallOpened(_) => 11,
-            Self::CallClosed { .. } => 12,
-            Self::TurnEnded(_) => 13,
-            Self::OutcomeAfterCancel(_) => 14,
-            Self::ItemsAdded(_) => 15,
-            Self::ItemHidden { .. } => 16,
-            Self::TurnHidden { .. } => 17,
-            Self::Recovered { .. } => 18,
-            Self::SessionDeleted => 19,
-            Self::AgentSaved { .. } => 20,
-            Self::AgentDeleted { .. } => 21,
-            Self::Withheld => 22,
-        }
-    }
-
-    /// What of this event may be at rest under `Retention::ReceiptOnly`: receipts and places, no content.
-    #[must_use]
-    pub fn without_content(&self) -> Self {
-        match self {
-            Self::TurnStarted(_)
-            | Self::InputIncorporated { .. }
-            | Self::InferenceIntended(_)
-            | Self::Recovered { .. }
-            | Self::OutcomeAfterCancel(LateOutcome::Inference { .. })
-            | Self::SessionDeleted
-            | Self::Withheld => self.clone(),
-            Self::SessionCreated(created) => Self::SessionCreated(Box::new(Created {
-                kind: created.kind,
-                spec: Arc::new(created.spec.without_content()),
-                parent: created.parent,
-                metadata: Object::new(),
-                agent: created.agent.clone(),
-                echo: Object::new(),
-                unanswered: Vec::new(),
-            })),
-            Self::SpecChanged(spec) => Self::SpecChanged(Arc::new(spec.without_content())),
-            Self::InferenceEnded(ended) => {
-                let mut ended = ended.clone();
-                // An upstream's message may quote the prompt.
-                if let InferenceOutcome::Failed(failure) = &mut ended.outcome {
-                    failure.message.clear();
-                }
-                Self::InferenceEnded(ended)
-            }
-            Self::TurnEnded(ended) => {
-                let mut ended = ended.clone();
-                if let TurnStatus::Failed(error) = &mut ended.status {
-                    error.message.clear();
-                }
-                Self::TurnEnded(ended)
-            }
-            Self::InputAccepted(input) => Self::InputAccepted(Input {
-                items: Vec::new(),
-                delivery: input.delivery,
-                options: TurnOptions { previous: input.options.previous, echo: Object::new() },
-            }),
-            Self::MetadataChanged(_)
-            | Self::ItemCompleted(_)
-            | Self::ItemInterrupted(_)
-            | Self::CallOpened(_)
-            | Self::CallClosed { .. }
-            | Self::OutcomeAfterCancel(LateOutcome::Call(_))
-            | Self::ItemsAdded(_)
-            | Self::ItemHidden { .. }
-            | Self::TurnHidden { .. }
-            | Self::AgentSaved { .. }
-            | Self::AgentDeleted { .. } => Self::Withheld,
-        }
-    }
 }

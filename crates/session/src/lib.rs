@@ -3,11 +3,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod assembly;
+pub mod automation;
 pub mod command;
+pub mod compaction;
 pub mod context;
 pub mod event;
 pub mod feed;
+pub mod file;
 pub mod registry;
+pub mod schedule;
 pub mod spec;
 pub mod state;
 pub mod turn;

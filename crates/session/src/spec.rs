@@ -46,6 +46,12 @@ pub struct Spec {
     /// Bounds of a turn.
     #[serde(default)]
     pub limits: Limits,
+    /// When the context is replaced by a digest of it; `None` only where somebody asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compaction: Option<Compaction>,
+    /// What happens to a prompt that does not fit.
+    #[serde(default, skip_serializing_if = "Truncation::is_disabled")]
+    pub truncation: Truncation,
     /// Parameters that only one provider format knows; sent where the deployment speaks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Arc<Extra>>,
@@ -78,6 +84,8 @@ impl Spec {
             interruption: Interruption::Restart,
             retention: Retention::Keep,
             limits: Limits::default(),
+            compaction: None,
+            truncation: Truncation::Disabled,
             extra: None,
             echo: Object::new(),
         }
@@ -85,8 +93,8 @@ impl Spec {
 
     /// What of it may be at rest under `Retention::ReceiptOnly`: how turns go, not what they are told.
     pub(crate) fn without_content(&self) -> Self {
-        let Self { calls, interruption, retention, limits, .. } = *self;
-        Self { calls, interruption, retention, limits, ..Self::plain(self.model.clone()) }
+        let Self { calls, interruption, retention, limits, compaction, truncation, .. } = *self;
+        Self { calls, interruption, retention, limits, compaction, truncation, ..Self::plain(self.model.clone()) }
     }
 }
 
@@ -119,6 +127,32 @@ pub enum Retention {
     Keep,
     /// Receipts only; content is never at rest.
     ReceiptOnly,
+}
+
+/// When a session's context is compacted without being asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Compaction {
+    /// Before an inference whose prompt has about so many tokens or more; `None` only where it did not fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold_tokens: Option<u64>,
+}
+
+/// What happens to a prompt that does not fit the model, where no compaction helps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truncation {
+    /// The turn fails.
+    #[default]
+    Disabled,
+    /// The oldest items leave the context until it fits.
+    Auto,
+}
+
+impl Truncation {
+    const fn is_disabled(&self) -> bool {
+        matches!(self, Self::Disabled)
+    }
 }
 
 /// Bounds of a turn.

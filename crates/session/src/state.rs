@@ -1,17 +1,28 @@
 //! A session as it stands: the fold of its journal, bounded in size however long the journal is.
 
-use std::{collections::BTreeSet, sync::Arc};
+mod compacting;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use mainstay_vocabulary::{CallId, Item, Object, PicoUsd, Sequence, SessionId, Timestamp, TurnId, Usage};
 use serde::{Deserialize, Serialize};
 
+pub use self::compacting::Compacting;
+pub(crate) use self::compacting::is_too_long;
+use self::compacting::is_zero;
 use crate::{
     assembly::Continued,
+    automation::Automation,
+    compaction,
     event::{
-        AgentRef, CallOpened, Created, Event, Fork, InferenceEnded, InferenceOutcome, Intended, Kind, LateOutcome,
-        Receipt, TurnEnded, TurnStarted, TurnStatus, Written,
+        AgentRef, Base, Booked, CallOpened, Created, Event, Fork, InferenceEnded, InferenceOutcome, Intended, Kind,
+        LateOutcome, Outgoing, Purpose, Receipt, Task, TurnEnded, TurnStarted, TurnStatus, Written,
     },
-    registry::{Agent, Registry},
+    file::StoredFile,
+    registry::Registry,
     spec::{CallMode, Spec},
 };
 
@@ -37,6 +48,12 @@ pub struct State {
     pub spec_at: Sequence,
     /// Where the context epoch began.
     pub context_epoch: Sequence,
+    /// Where the context begins, if not with the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_base: Option<Base>,
+    /// About how many tokens the context has: as reported last, and what was added since.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub context_tokens: u64,
     /// Where it forked off.
     pub parent: Option<Fork>,
     /// The client's key-value pairs.
@@ -65,8 +82,20 @@ pub struct State {
     pub cost: PicoUsd,
     /// Whether it is gone for its clients.
     pub deleted: bool,
+    /// Since when it takes no input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived_at: Option<Timestamp>,
     /// Saved agents (registry journals only).
     pub registry: Registry,
+    /// Inferences under way (gateway journals only).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outgoing: BTreeMap<u64, Arc<Outgoing>>,
+    /// The stored file (files' journals only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<StoredFile>,
+    /// The automation (automations' journals only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<Box<Automation>>,
 }
 
 /// The turn that runs.
@@ -96,6 +125,15 @@ pub struct Turn {
     pub continued: Option<Continued>,
     /// Its tokens so far.
     pub usage: Usage,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "Task::is_answer")]
+    pub task: Task,
+    /// Whether the context is compacted before the next inference.
+    #[serde(default, skip_serializing_if = "Compacting::is_as_needed")]
+    pub compacting: Compacting,
+    /// Calls that have no result although the turn's input is taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unanswered: Vec<CallId>,
 }
 
 /// The inference under way.
@@ -138,6 +176,9 @@ pub struct Queued {
     pub input: Sequence,
     /// Whether the running turn takes it at its next step.
     pub steers: bool,
+    /// What it adds to the context, bytes, roughly.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u64,
 }
 
 /// What a session is doing.
@@ -163,6 +204,8 @@ impl State {
             spec: Arc::new(Spec::plain("")),
             spec_at: Sequence(0),
             context_epoch: Sequence(0),
+            context_base: None,
+            context_tokens: 0,
             parent: None,
             metadata: Object::new(),
             agent: None,
@@ -177,7 +220,11 @@ impl State {
             usage: Usage::default(),
             cost: PicoUsd::default(),
             deleted: false,
+            archived_at: None,
             registry: Registry::default(),
+            outgoing: BTreeMap::new(),
+            file: None,
+            automation: None,
         }
     }
 
@@ -192,7 +239,8 @@ impl State {
 
     /// Whether somebody must drive the session on without being asked.
     pub fn is_open(&self) -> bool {
-        self.phase() == Phase::Inferring
+        let delivers = self.automation.as_ref().is_some_and(|automation| !automation.pending.is_empty());
+        self.phase() == Phase::Inferring || !self.outgoing.is_empty() || delivers && !self.deleted
     }
 
     /// The id of a turn of this session.
@@ -214,13 +262,11 @@ impl State {
             Event::MetadataChanged(metadata) => self.metadata = metadata.clone(),
             Event::InputAccepted(input) => {
                 let steers = input.delivery == crate::event::Delivery::Steer;
-                self.queue.push(Queued { input: sequence, steers });
+                let bytes = input.items.iter().map(|item| compaction::size_of(item)).sum();
+                self.queue.push(Queued { input: sequence, steers, bytes });
             }
             Event::TurnStarted(started) => self.start_turn(at, sequence, started),
-            Event::InputIncorporated { inputs } => {
-                self.queue.retain(|queued| !inputs.contains(&queued.input));
-                self.unanswered.clear();
-            }
+            Event::InputIncorporated { inputs } => self.incorporate(inputs),
             Event::InferenceIntended(intended) => self.begin_inference(sequence, intended),
             Event::ItemCompleted(written) | Event::ItemInterrupted(written) => self.take_written(written),
             Event::InferenceEnded(ended) => self.end_inference(ended),
@@ -235,6 +281,7 @@ impl State {
             Event::OutcomeAfterCancel(outcome) => self.correct(outcome),
             Event::ItemsAdded(items) => {
                 self.moved_on();
+                self.grow(items.iter().map(|item| compaction::size_of(item)).sum());
                 crate::context::follow_calls(&mut self.unanswered, items);
             }
             Event::ItemHidden { item } => {
@@ -244,16 +291,32 @@ impl State {
                 self.unanswered.retain(|call_id| *call_id != hidden);
             }
             Event::SessionDeleted => self.deleted = true,
-            Event::AgentSaved { agent, definition } => {
-                let created_at = self.registry.agents.get(agent).map_or(at, |known| known.created_at);
-                let definition = Arc::new((**definition).clone());
-                let saved = Agent { definition, version: sequence, created_at, updated_at: at };
-                self.registry.agents.insert(*agent, saved);
+            Event::SessionArchived => self.archived_at = Some(at),
+            Event::EchoChanged(echo) => self.echo = echo.clone(),
+            Event::AgentSaved { .. } | Event::AgentArchived { .. } | Event::AgentDeleted { .. } => {
+                self.registry.apply(at, sequence, event);
             }
-            Event::AgentDeleted { agent } => {
-                self.registry.agents.remove(agent);
+            Event::CompactionAsked => self.compacting(Compacting::Asked),
+            Event::CompactionSkipped => self.compacting(Compacting::Tried),
+            Event::ContextReplaced(replaced) => self.replace_context(sequence, replaced),
+            Event::GatewayBooked(booked) => self.book_all(booked),
+            Event::FileBegun(head) => self.file = Some(StoredFile::begun(head.clone())),
+            Event::FilePart(part) => {
+                if let Some(file) = &mut self.file {
+                    file.parts.push((sequence, part.bytes));
+                }
             }
-            Event::TurnHidden { .. } | Event::Recovered { .. } | Event::Withheld => {}
+            Event::FileCompleted { parts } => {
+                if let Some(file) = &mut self.file {
+                    file.complete(parts);
+                }
+            }
+            Event::AutomationSaved(_)
+            | Event::AutomationPaused { .. }
+            | Event::AutomationResumed { .. }
+            | Event::InvocationBegun(_)
+            | Event::InvocationEnded { .. } => Automation::apply(&mut self.automation, (at, sequence), event),
+            Event::TurnHidden { .. } | Event::Recovered { .. } | Event::WebhooksSettled(_) | Event::Withheld => {}
         }
     }
 
@@ -264,6 +327,7 @@ impl State {
         self.spec_at = sequence;
         self.context_epoch = sequence;
         self.parent = created.parent;
+        self.context_tokens = created.parent.map_or(0, |fork| fork.tokens);
         self.metadata = created.metadata.clone();
         self.agent = created.agent.clone();
         self.echo = created.echo.clone();
@@ -284,6 +348,9 @@ impl State {
             retry_at: None,
             continued: None,
             usage: Usage::default(),
+            task: started.task,
+            compacting: Compacting::AsNeeded,
+            unanswered: started.unanswered.clone(),
         });
     }
 
@@ -314,18 +381,29 @@ impl State {
 
     fn end_inference(&mut self, ended: &InferenceEnded) {
         self.book(&ended.receipt);
+        let spec = Arc::clone(&self.spec);
         let Some(turn) = &mut self.turn else { return };
         turn.usage = turn.usage.plus(ended.receipt.usage);
-        turn.inference = None;
+        let open = turn.inference.take();
         turn.retry_at = ended.retry_at;
-        if ended.kept {
+        let is_failure = matches!(ended.outcome, InferenceOutcome::Failed(_));
+        let is_digest = open.is_some_and(|open| open.intended.purpose == Purpose::Compaction);
+        if is_digest {
+            turn.end_digest(ended);
+        } else if ended.kept {
             turn.steps = turn.steps.saturating_add(1);
             turn.attempts = 0;
             turn.failures = 0;
+            if turn.compacting != Compacting::Asked {
+                turn.compacting = Compacting::AsNeeded;
+            }
+            self.context_tokens = ended.receipt.usage.total();
         } else {
             self.unanswered.clear();
-            let is_failure = matches!(ended.outcome, InferenceOutcome::Failed(_));
             turn.failures = turn.failures.saturating_add(u32::from(is_failure));
+            if is_too_long(&ended.outcome) {
+                turn.compacting = turn.compacting.after_overflow(&spec);
+            }
         }
         if ended.outcome == InferenceOutcome::Cancelled {
             self.cut_short().inference = Some((ended.intent, ended.receipt.clone()));
@@ -347,8 +425,19 @@ impl State {
         self.cost = self.cost.saturating_add(receipt.cost.unwrap_or_default());
     }
 
+    fn book_all(&mut self, booked: &Booked) {
+        for outgoing in &booked.intended {
+            self.outgoing.insert(outgoing.number, Arc::clone(outgoing));
+        }
+        for settled in &booked.settled {
+            self.outgoing.remove(&settled.number);
+            self.book(&settled.receipt);
+        }
+    }
+
     fn close_call(&mut self, at: Timestamp, call_id: &CallId, outcome: &crate::event::CallOutcome) {
         self.calls.retain(|call| call.call_id != *call_id);
+        self.grow(compaction::size_of(&crate::context::result_of(call_id, outcome)));
         self.unanswered.retain(|unanswered| unanswered != call_id);
         if *outcome == crate::event::CallOutcome::Cancelled {
             self.cut_short().calls.insert(call_id.clone());

@@ -2,21 +2,27 @@
 //! Each command has a small file of its own. Pure: everything that deciding needs comes in the envelope.
 
 mod accept;
+mod automation;
 mod begin;
 mod call;
 mod cancel;
+mod compaction;
 mod draft;
 mod edit;
+mod file;
+mod gateway;
 mod inference;
 mod recover;
 mod registry;
 #[cfg(test)]
 pub(crate) mod tests;
+mod webhook;
 
-use mainstay_vocabulary::Timestamp;
+use mainstay_vocabulary::{Sequence, Timestamp};
 
 use crate::{
     command::{Command, Decision, Envelope, Refusal},
+    event::Task,
     state::{Phase, State},
 };
 use draft::Draft;
@@ -29,6 +35,8 @@ pub const MAX_ITEMS: usize = 4_096;
 pub const MAX_UNANSWERED: usize = 1_024;
 /// Most inputs that wait in a session: the queue is held in memory and in snapshots.
 pub const MAX_QUEUE: usize = 256;
+/// Most inferences under way in one gateway journal: they are held in memory and in snapshots.
+pub const MAX_OUTGOING: usize = 20_000;
 /// Most forks above each other: rendering walks up the chain.
 pub const MAX_FORKS: u16 = 256;
 
@@ -37,10 +45,23 @@ pub const MAX_FORKS: u16 = 256;
 pub enum Wanted {
     /// Send `Command::Incorporate`.
     Incorporate,
+    /// Cut the context, find a route, send `Command::BeginCompaction`, and make the inference of a digest once that is
+    /// committed; or `Command::SkipCompaction` where there is nothing to replace.
+    Compact {
+        /// Not before this time.
+        not_before: Option<Timestamp>,
+    },
+    /// Send `Command::Truncate`.
+    Truncate,
     /// Render the context, find a route, send `Command::Begin`, and make the inference once that is committed.
     Infer {
         /// Not before this time.
         not_before: Option<Timestamp>,
+    },
+    /// Make an automation's delivery, send `Command::EndInvocation`.
+    Deliver {
+        /// The sequence of its `InvocationBegun`.
+        invocation: Sequence,
     },
 }
 
@@ -56,18 +77,34 @@ pub fn decide(state: &State, envelope: Envelope<'_>) -> Result<Decision, Refusal
 
 /// Names the effect that the session wants and that is not under way.
 pub fn next(state: &State) -> Option<Wanted> {
+    if let Some(automation) = state.automation.as_ref().filter(|_| !state.deleted) {
+        return automation.pending.first().map(|pending| Wanted::Deliver { invocation: pending.invocation });
+    }
     let turn = state.turn.as_ref()?;
     if turn.inference.is_some() || state.phase() == Phase::WaitingForClient {
         return None;
     }
-    if state.queue.iter().any(|queued| queued.steers) && turn.continued.is_none() {
+    // A compaction alone has no step that an input could steer: what comes meanwhile is the next turn's.
+    let is_steered = turn.task == Task::Answer && state.queue.iter().any(|queued| queued.steers);
+    if is_steered && turn.continued.is_none() {
         return Some(Wanted::Incorporate);
     }
-    Some(Wanted::Infer { not_before: turn.retry_at })
+    let not_before = turn.retry_at;
+    match compaction::step(state, turn) {
+        compaction::Step::Compact => Some(Wanted::Compact { not_before }),
+        compaction::Step::Truncate => Some(Wanted::Truncate),
+        compaction::Step::Answer => Some(Wanted::Infer { not_before }),
+    }
 }
 
-/// When the turn that runs must be over; `None` while it waits for the client.
+/// When the turn that runs must be over, a stored file erased, or an automation fires; `None` while a turn waits for the client.
 pub fn deadline(state: &State) -> Option<Timestamp> {
+    if let Some(file) = &state.file {
+        return file.expires_at().filter(|_| !state.deleted);
+    }
+    if let Some(automation) = &state.automation {
+        return automation.next_at.filter(|_| !state.deleted);
+    }
     state.turn.as_ref().filter(|turn| turn.waiting_since.is_none()).map(|turn| turn.deadline)
 }
 
@@ -75,6 +112,9 @@ fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
     let is_born = draft.state.sequence.0 > 0;
     if !is_born && !matches!(command, Command::Create(_)) || draft.state.deleted {
         return Err(Refusal::NotFound);
+    }
+    if draft.state.archived_at.is_some() && !command.is_taken_when_archived() {
+        return Err(Refusal::Archived);
     }
     match command {
         Command::Create(create) => accept::create(draft, *create),
@@ -93,8 +133,27 @@ fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
         Command::GiveUp(error) => begin::give_up(draft, error),
         Command::CheckDeadline => cancel::check_deadline(draft),
         Command::Recover { epoch } => recover::recover(draft, epoch),
-        Command::SaveAgent { agent, definition } => registry::save(draft, agent, definition),
+        Command::SaveAgent(save) => registry::save(draft, save),
         Command::DeleteAgent(agent) => registry::delete(draft, agent),
+        Command::ArchiveAgent(agent) => registry::archive(draft, agent),
+        Command::ChangeSpec(spec) => edit::change_spec(draft, spec),
+        Command::ChangeEcho(echo) => edit::change_echo(draft, echo),
+        Command::Archive => edit::archive(draft),
+        Command::Compact => compaction::ask(draft),
+        Command::BeginCompaction(begin) => compaction::begin(draft, *begin),
+        Command::RecordCompaction(record) => compaction::record(draft, *record),
+        Command::SkipCompaction => compaction::skip(draft),
+        Command::Truncate(stays) => compaction::truncate(draft, stays.map(|stays| *stays)),
+        Command::Book(booked) => gateway::book(draft, booked),
+        Command::BeginFile(head) => file::begin(draft, head),
+        Command::AddFilePart(part) => file::add_part(draft, part),
+        Command::CompleteFile(parts) => file::complete(draft, parts),
+        Command::SaveAutomation(definition) => automation::save(draft, *definition),
+        Command::PauseAutomation => automation::pause(draft),
+        Command::ResumeAutomation => automation::resume(draft),
+        Command::InvokeAutomation => automation::invoke(draft),
+        Command::EndInvocation { invocation, outcome } => automation::end(draft, invocation, outcome),
+        Command::SettleWebhooks(settled) => webhook::settle(draft, settled),
     }
 }
 

@@ -10,7 +10,7 @@ use mainstay_vocabulary::{
 use super::*;
 use crate::{
     assembly::{Assembly, Continued, text_of},
-    event::{InferenceEnded, InferenceOutcome, Intended, Receipt, Route},
+    event::{InferenceEnded, InferenceOutcome, Intended, Purpose, Receipt, Route},
     turn::tests::{script::check::assert_same, walk::Dice},
 };
 
@@ -67,7 +67,8 @@ impl Live {
         let route = Route::default();
         let continues = continued.as_ref().map(|continued| continued.id);
         let context = self.last();
-        let intended = Intended { epoch: Epoch(1), attempt: 1, route, context, prompt: String::new(), continues };
+        let (prompt, purpose) = (String::new(), Purpose::Answer);
+        let intended = Intended { epoch: Epoch(1), attempt: 1, route, context, prompt, continues, purpose };
         let intent = self.event(Event::InferenceIntended(intended), true);
         let mut assembly = Assembly::resuming(continued.as_ref());
         let mut open: Vec<ItemId> = continues.into_iter().collect();

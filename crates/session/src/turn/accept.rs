@@ -10,7 +10,7 @@ use super::{
 use crate::{
     command::{Accept, Create, Refusal},
     context::follow_calls,
-    event::{Delivery, Event, Input},
+    event::{Delivery, Event, Input, Task},
 };
 
 pub(super) fn create(draft: &mut Draft<'_>, create: Create) -> Result<(), Refusal> {
@@ -49,14 +49,19 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: Accept) -> Result<(), Refusa
     take_input(draft, accept.input)
 }
 
-fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refusal> {
+pub(super) fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refusal> {
     if input.items.len() > MAX_ITEMS {
         return Err(Refusal::TooMany("items in one input"));
     }
     let is_idle = draft.state.turn.is_none();
+    let task = input.options.task;
+    let mut unanswered = Vec::new();
     if is_idle {
-        check_calls(&draft.state.unanswered, &input.items)?;
-    } else if input.delivery == Delivery::Reject {
+        unanswered = check_calls(&draft.state.unanswered, &input.items)?;
+        if task == Task::Answer && !unanswered.is_empty() {
+            return Err(Refusal::CallsUnanswered(unanswered));
+        }
+    } else if input.delivery == Delivery::Reject || task == Task::Compact {
         return Err(Refusal::Busy);
     } else if draft.state.queue.len() >= MAX_QUEUE {
         return Err(Refusal::TooMany("inputs that wait"));
@@ -65,13 +70,13 @@ fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refusal> {
     }
     let sequence = draft.push(Event::InputAccepted(input));
     if is_idle {
-        draft.start_turn(sequence);
+        draft.start_turn(sequence, (task, unanswered));
     }
     Ok(())
 }
 
-/// Every call has exactly one result, and every result its call, once the input is taken.
-fn check_calls(unanswered: &[CallId], items: &Items) -> Result<(), Refusal> {
+/// Every result has its call once the input is taken, and every call at most one; returns those that have none.
+fn check_calls(unanswered: &[CallId], items: &Items) -> Result<Vec<CallId>, Refusal> {
     let mut open = unanswered.to_vec();
     for item in items {
         match &**item {
@@ -84,5 +89,5 @@ fn check_calls(unanswered: &[CallId], items: &Items) -> Result<(), Refusal> {
             _ => follow_calls(&mut open, std::slice::from_ref(item)),
         }
     }
-    if open.is_empty() { Ok(()) } else { Err(Refusal::CallsUnanswered(open)) }
+    Ok(open)
 }

@@ -1,9 +1,11 @@
 //! The runtime is about to make the wanted inference, or cannot.
 
+use mainstay_vocabulary::ItemId;
+
 use super::draft::Draft;
 use crate::{
     command::{Begin, Refusal},
-    event::{ErrorCode, Event, Intended, Shortfall, TurnError},
+    event::{ErrorCode, Event, Intended, Purpose, Shortfall, TurnError},
     spec::Interruption,
     turn::{Wanted, next},
 };
@@ -25,7 +27,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, begin: Begin) -> Result<(), Refusal> 
         return Err(Refusal::Stale);
     }
     let Some(turn) = &draft.state.turn else { return Err(Refusal::Stale) };
-    let (steps, attempt, continued) = (turn.steps, turn.attempts + 1, turn.continued.clone());
+    let (steps, continued) = (turn.steps, turn.continued.clone());
     let limits = draft.state.spec.limits;
     if steps >= limits.max_steps {
         let message = format!("the turn reached its limit of {} steps", limits.max_steps);
@@ -36,9 +38,20 @@ pub(super) fn begin(draft: &mut Draft<'_>, begin: Begin) -> Result<(), Refusal> 
     if continues.is_none() && ends_for_want_of_prefix(draft) {
         return Ok(());
     }
+    commit_intent(draft, begin, Purpose::Answer, continues)
+}
+
+pub(super) fn commit_intent(
+    draft: &mut Draft<'_>,
+    begin: Begin,
+    purpose: Purpose,
+    continues: Option<ItemId>,
+) -> Result<(), Refusal> {
+    let Some(turn) = &draft.state.turn else { return Err(Refusal::Stale) };
+    let (attempt, context) = (turn.attempts + 1, draft.state.sequence);
     let Begin { epoch, route, prompt } = begin;
-    let context = draft.state.sequence;
-    draft.push(Event::InferenceIntended(Intended { epoch, attempt, route, context, prompt, continues }));
+    let intended = Intended { epoch, attempt, route, context, prompt, continues, purpose };
+    draft.push(Event::InferenceIntended(intended));
     Ok(())
 }
 
@@ -59,10 +72,10 @@ fn ends_for_want_of_prefix(draft: &mut Draft<'_>) -> bool {
 /// Nothing can serve the inference.
 pub(super) fn give_up(draft: &mut Draft<'_>, error: TurnError) -> Result<(), Refusal> {
     match next(&draft.state) {
-        Some(Wanted::Infer { .. }) => {
+        Some(Wanted::Infer { .. } | Wanted::Compact { .. }) => {
             draft.fail_turn(error.code, error.message);
             Ok(())
         }
-        Some(Wanted::Incorporate) | None => Err(Refusal::Stale),
+        Some(Wanted::Incorporate | Wanted::Truncate | Wanted::Deliver { .. }) | None => Err(Refusal::Stale),
     }
 }

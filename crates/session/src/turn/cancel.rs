@@ -3,12 +3,12 @@
 use mainstay_vocabulary::{CallId, TurnId};
 
 use super::{
-    deadline,
+    automation, deadline,
     draft::{Draft, End},
 };
 use crate::{
     command::Refusal,
-    event::{ErrorCode, Event, InferenceOutcome, TurnStatus},
+    event::{ErrorCode, Event, InferenceOutcome, Task, TurnStatus},
 };
 
 pub(super) fn cancel(draft: &mut Draft<'_>, turn: Option<TurnId>) -> Result<(), Refusal> {
@@ -31,6 +31,13 @@ pub(super) fn cancel(draft: &mut Draft<'_>, turn: Option<TurnId>) -> Result<(), 
 pub(super) fn check_deadline(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if deadline(&draft.state).is_none_or(|at| at > draft.at) {
         return Ok(());
+    }
+    if draft.state.file.is_some() {
+        draft.push(Event::SessionDeleted);
+        return Ok(());
+    }
+    if draft.state.automation.is_some() {
+        return automation::fire(draft);
     }
     let message = "the turn ran out of time".to_owned();
     stop(draft, InferenceOutcome::Cancelled);
@@ -55,7 +62,8 @@ pub(super) fn stop(draft: &mut Draft<'_>, outcome: InferenceOutcome) {
     draft.close_continued();
     draft.cancel_calls(calls);
     let inputs = draft.steering();
-    if !inputs.is_empty() {
+    let is_answer = draft.state.turn.as_ref().is_some_and(|turn| turn.task == Task::Answer);
+    if is_answer && !inputs.is_empty() {
         draft.push(Event::InputIncorporated { inputs });
     }
 }

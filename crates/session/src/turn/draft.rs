@@ -8,10 +8,10 @@ use crate::{
     assembly::{Assembly, Piece},
     command::{Decision, Envelope},
     event::{
-        CallOutcome, ErrorCode, Event, InferenceEnded, InferenceOutcome, PROJECTOR, Receipt, Shortfall, TurnEnded,
-        TurnError, TurnStarted, TurnStatus,
+        CallOutcome, Delivery, ErrorCode, Event, InferenceEnded, InferenceOutcome, Input, PROJECTOR, Purpose, Receipt,
+        Shortfall, Task, TurnEnded, TurnError, TurnOptions, TurnStarted, TurnStatus,
     },
-    state::{OpenInference, State},
+    state::{Compacting, OpenInference, State},
 };
 
 /// A decision in the making.
@@ -48,13 +48,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Starts a turn with an accepted input and takes it, and whatever else steers, into the context.
-    pub(super) fn start_turn(&mut self, input: Sequence) {
+    pub(super) fn start_turn(&mut self, input: Sequence, (task, unanswered): (Task, Vec<CallId>)) {
         let deadline = self.at.plus_ms(self.state.spec.limits.wall_ms);
         self.push(Event::TurnStarted(TurnStarted {
             input,
             spec_at: self.state.spec_at,
             deadline,
             projector: PROJECTOR,
+            task,
+            unanswered,
         }));
         let mut inputs = vec![input];
         inputs.extend(self.steering().into_iter().filter(|steering| *steering != input));
@@ -73,7 +75,9 @@ impl<'a> Draft<'a> {
         else {
             return;
         };
-        self.write_pieces(&intended.route.deployment, end.continues);
+        if intended.purpose == Purpose::Answer {
+            self.write_pieces(&intended.route.deployment, end.continues);
+        }
         let receipt = end.receipt.unwrap_or_else(|| self.estimate.clone());
         let End { outcome, kept, retry_at, .. } = end;
         self.push(Event::InferenceEnded(Box::new(InferenceEnded { intent, outcome, receipt, kept, retry_at })));
@@ -98,7 +102,14 @@ impl<'a> Draft<'a> {
 
     /// The whole calls that the open inference has asked for.
     pub(super) fn asked(&self) -> impl Iterator<Item = &'a Piece> + use<'a> {
-        self.shown.pieces.iter().filter(|piece| piece.is_call() && piece.is_done())
+        let is_digest = self.is_digest();
+        self.shown.pieces.iter().filter(move |piece| !is_digest && piece.is_call() && piece.is_done())
+    }
+
+    /// Whether the inference under way writes a digest: nothing of it is said to anybody.
+    pub(super) fn is_digest(&self) -> bool {
+        let open = self.state.turn.as_ref().and_then(|turn| turn.inference.as_ref());
+        open.is_some_and(|open| open.intended.purpose == Purpose::Compaction)
     }
 
     /// Closes calls that nobody will answer.
@@ -110,11 +121,29 @@ impl<'a> Draft<'a> {
 
     /// Ends the running turn and starts the next where an input waits.
     pub(super) fn end_turn(&mut self, status: TurnStatus) {
+        let is_asked = self.state.turn.as_ref().is_some_and(|turn| turn.compacting == Compacting::Asked);
+        let compacts = is_asked && status == TurnStatus::Completed;
         self.close_turn(status);
-        let Some(waiting) = self.state.queue.first().copied() else { return };
+        let Some(waiting) = self.state.queue.first().copied() else {
+            if compacts {
+                self.start_compaction();
+            }
+            return;
+        };
         // The input was accepted before the calls were made, so it cannot answer them.
         self.cancel_calls(self.state.unanswered.clone());
-        self.start_turn(waiting.input);
+        self.start_turn(waiting.input, (Task::Answer, Vec::new()));
+        if compacts {
+            self.push(Event::CompactionAsked);
+        }
+    }
+
+    /// Starts a turn for a compaction that was asked for too late for the turn before.
+    fn start_compaction(&mut self) {
+        let options = TurnOptions { task: Task::Compact, ..TurnOptions::default() };
+        let input = Input { items: Vec::new(), delivery: Delivery::Reject, options };
+        let sequence = self.push(Event::InputAccepted(input));
+        self.start_turn(sequence, (Task::Compact, self.state.unanswered.clone()));
     }
 
     /// Ends the running turn; what waits goes on waiting.

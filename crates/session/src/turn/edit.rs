@@ -1,16 +1,42 @@
 //! Edits of a session outside of turns.
 
+use std::sync::Arc;
+
 use mainstay_vocabulary::{ItemId, Object, TurnId};
 
 use super::{
     MAX_ITEMS, MAX_UNANSWERED, cancel,
     draft::{Draft, Items},
 };
-use crate::{command::Refusal, event::Event};
+use crate::{command::Refusal, event::Event, spec::Spec};
 
 pub(super) fn change_metadata(draft: &mut Draft<'_>, metadata: Object) -> Result<(), Refusal> {
     if metadata != draft.state.metadata {
         draft.push(Event::MetadataChanged(metadata));
+    }
+    Ok(())
+}
+
+pub(super) fn change_echo(draft: &mut Draft<'_>, echo: Object) -> Result<(), Refusal> {
+    if echo != draft.state.echo {
+        draft.push(Event::EchoChanged(echo));
+    }
+    Ok(())
+}
+
+pub(super) fn change_spec(draft: &mut Draft<'_>, spec: Arc<Spec>) -> Result<(), Refusal> {
+    refuse_while_busy(draft)?;
+    if *spec != *draft.state.spec {
+        draft.push(Event::SpecChanged(spec));
+    }
+    Ok(())
+}
+
+/// A session that is archived already stays as it is.
+pub(super) fn archive(draft: &mut Draft<'_>) -> Result<(), Refusal> {
+    refuse_while_busy(draft)?;
+    if draft.state.archived_at.is_none() {
+        draft.push(Event::SessionArchived);
     }
     Ok(())
 }

@@ -5,13 +5,16 @@ use mainstay_vocabulary::{
     inference::{FailureKind, Finished, Stop, TextFormat},
 };
 
-use super::draft::{Draft, End};
+use super::{
+    compaction,
+    draft::{Draft, End},
+};
 use crate::{
     assembly::Piece,
     command::{RecordInference, Refusal},
     event::{CallOpened, CallOutcome, ErrorCode, Event, InferenceOutcome, LateOutcome, Receipt, Shortfall, TurnStatus},
     spec::{CallMode, Interruption},
-    state::Turn,
+    state::{Compacting, Turn, is_too_long},
 };
 
 /// First wait before another attempt, milliseconds; doubles with each failure.
@@ -94,7 +97,10 @@ pub(super) struct Cut {
 /// Decides how a turn goes on whose inference was cut off (decision 0003).
 pub(super) fn cut_off(draft: &mut Draft<'_>, cut: Cut) {
     let Some(turn) = draft.state.turn.clone() else { return };
-    let fatal = fatal(draft, &turn, &cut.outcome);
+    if draft.is_digest() {
+        return compaction::give_in(draft, &turn, cut);
+    }
+    let fatal = fatal(draft, &turn, &cut.outcome).filter(|_| !may_shrink(draft, &turn, &cut.outcome));
     let end = End { receipt: cut.receipt, ..End::kept(cut.outcome.clone()) };
     let retry = |draft: &Draft<'_>| retry_at(draft.at, &turn, &cut.outcome);
     if draft.asked().next().is_some() {
@@ -116,8 +122,14 @@ pub(super) fn cut_off(draft: &mut Draft<'_>, cut: Cut) {
     }
 }
 
+/// Whether the prompt did not fit, nobody has seen anything yet, and it can be made shorter.
+fn may_shrink(draft: &Draft<'_>, turn: &Turn, outcome: &InferenceOutcome) -> bool {
+    let after = turn.compacting.after_overflow(&draft.state.spec);
+    draft.shown.is_empty() && is_too_long(outcome) && matches!(after, Compacting::Asked | Compacting::Truncate)
+}
+
 /// The error that ends the turn, if no further attempt may be made.
-fn fatal(draft: &Draft<'_>, turn: &Turn, outcome: &InferenceOutcome) -> Option<(ErrorCode, String)> {
+pub(super) fn fatal(draft: &Draft<'_>, turn: &Turn, outcome: &InferenceOutcome) -> Option<(ErrorCode, String)> {
     let InferenceOutcome::Failed(failure) = outcome else { return None };
     let is_last = turn.failures + 1 >= draft.state.spec.limits.max_attempts;
     (!failure.kind.may_retry() || is_last).then(|| (code_of(failure.kind), failure.message.clone()))
@@ -158,8 +170,11 @@ fn may_restart(draft: &Draft<'_>) -> bool {
     draft.state.spec.interruption == Interruption::Restart && draft.state.spec.text == TextFormat::Text
 }
 
-fn retry_at(at: Timestamp, turn: &Turn, outcome: &InferenceOutcome) -> Option<Timestamp> {
+pub(super) fn retry_at(at: Timestamp, turn: &Turn, outcome: &InferenceOutcome) -> Option<Timestamp> {
     let InferenceOutcome::Failed(failure) = outcome else { return None };
+    if !failure.kind.may_retry() {
+        return None;
+    }
     let doubled = BACKOFF_MS.saturating_mul(1 << turn.failures.min(16));
     Some(at.plus_ms(failure.retry_after_ms.unwrap_or(doubled).min(MAX_BACKOFF_MS)))
 }

@@ -5,6 +5,7 @@ use mainstay_vocabulary::Epoch;
 use super::{
     cancel,
     draft::Draft,
+    gateway,
     inference::{Cut, cut_off},
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
 /// An inference that an earlier incarnation began was cut off with it: what frames hold of it stays said. Calls that
 /// wait for the client go on waiting; they are not handed out as new.
 pub(super) fn recover(draft: &mut Draft<'_>, epoch: Epoch) -> Result<(), Refusal> {
+    gateway::close_older(draft, epoch);
     let Some(turn) = &draft.state.turn else { return Ok(()) };
     let is_lost = draft.state.spec.retention == Retention::ReceiptOnly;
     if turn.inference.is_some() || is_lost {

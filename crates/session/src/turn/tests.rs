@@ -1,12 +1,16 @@
 //! Tests of deciding, by subject. `script` applies decisions as the runtime does and checks what must always hold.
 
 mod accept;
+mod automation;
 mod begin;
 mod call;
 mod cancel;
+mod compaction;
 mod create;
 mod deadline;
 mod edit;
+mod file;
+mod gateway;
 mod inference;
 mod interruption;
 mod recover;

@@ -51,7 +51,10 @@ fn only_once_and_before_all_else() {
 
 #[test]
 fn forks_above_each_other_are_bounded() {
-    let fork = |depth| Created { parent: Some(Fork { session: session(), sequence: Sequence(9), depth }), ..plain() };
+    let fork = |depth| Created {
+        parent: Some(Fork { session: session(), sequence: Sequence(9), depth, tokens: 0 }),
+        ..plain()
+    };
     let mut script = Script::unborn();
     assert_eq!(script.refusal(command(fork(MAX_FORKS + 1), 0, None)), Refusal::TooMany("forks above each other"));
     script.give(command(fork(MAX_FORKS), 0, None));

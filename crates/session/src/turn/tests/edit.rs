@@ -35,6 +35,50 @@ fn metadata_changes_at_any_time_and_only_if_it_is_other() {
 }
 
 #[test]
+fn the_wires_parameters_change_at_any_time_and_only_if_they_are_other() {
+    let echo = |value: &str| Command::ChangeEcho(Object::from_iter([("title".to_owned(), value.into())]));
+    let mut script = Script::inferring(wait(), false);
+    assert_eq!(names(&script.give(echo("a"))), ["echo"]);
+    assert_eq!(names(&script.give(echo("a"))), [""; 0]);
+    assert_eq!(names(&script.give(Command::ChangeEcho(Object::new()))), ["echo"]);
+    assert!(script.state.echo.is_empty());
+}
+
+#[test]
+fn a_spec_changes_only_between_turns_and_only_if_it_is_other() {
+    let other = Arc::new(Spec { model: "other".to_owned(), ..wait() });
+    let mut script = Script::asked(wait());
+    assert_eq!(script.refusal(Command::ChangeSpec(Arc::clone(&other))), Refusal::Busy);
+    script.answer("well");
+    assert_eq!(names(&script.give(Command::ChangeSpec(Arc::clone(&other)))), ["spec"]);
+    assert_eq!(names(&script.give(Command::ChangeSpec(Arc::clone(&other)))), [""; 0]);
+    assert_eq!((&script.state.spec, script.state.context_epoch), (&other, script.state.sequence));
+}
+
+#[test]
+fn an_archived_session_takes_nothing_but_its_end() {
+    let mut script = Script::asked(wait());
+    assert_eq!(script.refusal(Command::Archive), Refusal::Busy);
+    script.answer("well");
+    assert_eq!(names(&script.give(Command::Archive)), ["archived"]);
+    assert_eq!(script.state.archived_at, Some(script.at));
+    assert_eq!(names(&script.give(Command::Archive)), [""; 0]);
+    let say = || accept(Delivery::Steer, vec![message("hm")]);
+    for command in [
+        say(),
+        metadata("a"),
+        Command::ChangeEcho(Object::new()),
+        Command::ChangeSpec(Arc::new(wait())),
+        Command::AddItems(vec![message("hm")]),
+        Command::Cancel { turn: None },
+        Command::All(vec![say(), Command::Delete]),
+    ] {
+        assert_eq!(script.refusal(command), Refusal::Archived);
+    }
+    assert_eq!(names(&script.give(Command::Delete)), ["deleted"]);
+}
+
+#[test]
 fn items_are_neither_added_nor_hidden_while_a_turn_runs() {
     for script in [Script::asked(wait()), Script::inferring(wait(), false), Script::waiting(1).0] {
         let item = script.context.items[0].0;

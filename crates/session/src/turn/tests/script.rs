@@ -20,7 +20,8 @@ use mainstay_vocabulary::{
 use crate::{
     Command, Envelope, Event, Refusal, Spec, State,
     assembly::Assembly,
-    command::{Accept, Begin, Create, Decision, RecordInference},
+    command::{Accept, Begin, Create, Decision, RecordCompaction, RecordInference},
+    compaction::{Stays, cut},
     context::Context,
     event::{Created, Delivery, Input, Kind, Receipt, Route, TurnOptions, TurnStatus},
     feed::{Cursor, Moment, Recorded, Shown, Slice, What},
@@ -283,6 +284,39 @@ impl Script {
         self.record(Ok(finished))
     }
 
+    /// Begins the wanted digest as the runtime does; `None` where there was nothing to replace.
+    pub(crate) fn begin_digest(&mut self) -> Option<Stays> {
+        let Some(cut) = cut(&self.state, &self.context) else {
+            self.give(Command::SkipCompaction);
+            return None;
+        };
+        let Command::Begin(begin) = begin(false) else { return None };
+        self.give(Command::BeginCompaction(begin));
+        Some(cut.stays)
+    }
+
+    /// More of a digest: nobody is shown it.
+    pub(crate) fn write_digest(&mut self, kind: ItemKind, text: &str) {
+        let (intent, after) = (self.intent(), self.state.sequence);
+        for delta in [Delta::Started { index: 0, kind }, Delta::Text { index: 0, text: text.to_owned() }] {
+            self.shown.push(session(), after, 0, &Shown { intent, delta });
+        }
+    }
+
+    /// Makes the wanted digest.
+    pub(crate) fn digest(&mut self, text: &str) -> Vec<Event> {
+        let stays = self.begin_digest().expect("there is something to replace");
+        self.write_digest(ItemKind::Message, text);
+        self.end_digest(stays, Ok(Stop::End))
+    }
+
+    pub(crate) fn end_digest(&mut self, stays: Stays, result: Result<Stop, FailureKind>) -> Vec<Event> {
+        let result = result.map(|stop| Finished { stop, usage: None, model: None, reported: Object::new() });
+        let (intent, receipt) = (self.intent(), receipt(100, Booking::Reported));
+        let record = RecordInference { intent, result: result.map_err(failure), receipt };
+        self.give(Command::RecordCompaction(Box::new(RecordCompaction { record, stays })))
+    }
+
     pub(crate) fn fail(&mut self, kind: FailureKind) -> Vec<Event> {
         self.record(Err(failure(kind)))
     }
@@ -359,6 +393,28 @@ fn name(event: &Event) -> &'static str {
         Event::SessionDeleted => "deleted",
         Event::AgentSaved { .. } => "agent",
         Event::AgentDeleted { .. } => "agent deleted",
+        Event::AgentArchived { .. } => "agent archived",
+        Event::EchoChanged(_) => "echo",
+        Event::SessionArchived => "archived",
+        Event::CompactionAsked => "compaction asked",
+        Event::ContextReplaced(_) => "replaced",
+        Event::CompactionSkipped => "skipped",
         Event::Withheld => "withheld",
+        Event::GatewayBooked(_) => "booked",
+        Event::AutomationSaved(_) => "automation",
+        Event::AutomationPaused { .. } => "paused",
+        Event::AutomationResumed { .. } => "resumed",
+        Event::InvocationBegun(_) => "invoked",
+        Event::InvocationEnded { .. } => "invocation over",
+        Event::WebhooksSettled(_) => "webhooks",
+        Event::FileBegun(_) => "file begun",
+        Event::FilePart(_) => "part",
+        Event::FileCompleted { .. } => "file",
+        Event::AutomationSaved(_) => "automation",
+        Event::AutomationPaused { .. } => "paused",
+        Event::AutomationResumed { .. } => "resumed",
+        Event::InvocationBegun(_) => "fired",
+        Event::InvocationEnded { .. } => "delivered",
+        Event::WebhooksSettled(_) => "webhooks",
     }
 }

@@ -13,8 +13,9 @@ use crate::{
     Command, Spec,
     assembly::Piece,
     command::Accept,
-    event::{Delivery, ErrorCode, TurnError},
-    spec::{CallMode, Interruption, Limits},
+    compaction::{Stays, truncate},
+    event::{Delivery, ErrorCode, Purpose, TurnError},
+    spec::{CallMode, Compaction, Interruption, Limits, Truncation},
     state::Phase,
     turn::{Wanted, deadline},
 };
@@ -36,21 +37,28 @@ impl Dice {
     }
 }
 
-const KINDS: [FailureKind; 4] =
-    [FailureKind::Broken, FailureKind::Connect, FailureKind::RateLimited, FailureKind::InvalidRequest];
+const KINDS: [FailureKind; 5] = [
+    FailureKind::Broken,
+    FailureKind::Connect,
+    FailureKind::RateLimited,
+    FailureKind::InvalidRequest,
+    FailureKind::ContextLength,
+];
 const DELIVERIES: [Delivery; 4] = [Delivery::Steer, Delivery::Queue, Delivery::Interrupt, Delivery::Reject];
 
 struct Walk {
     dice: Dice,
     script: Script,
     intents: Vec<mainstay_vocabulary::Sequence>,
+    /// What stays beside the digest that is being written.
+    stays: Stays,
 }
 
 impl Walk {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let spec = random_spec(&mut dice);
-        Self { dice, script: Script::new(spec), intents: Vec::new() }
+        Self { dice, script: Script::new(spec), intents: Vec::new(), stays: Stays::default() }
     }
 
     /// Gives a command where it is not refused.
@@ -63,7 +71,7 @@ impl Walk {
     fn step(&mut self) {
         let is_inferring = self.script.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
         self.script.at = self.script.at.plus_ms(self.dice.below(2_000));
-        match self.dice.below(30) {
+        match self.dice.below(31) {
             0..=9 if is_inferring => self.show(),
             10..=12 if is_inferring => self.end_inference(),
             0..=14 => self.advance(),
@@ -75,7 +83,8 @@ impl Walk {
             25 => self.late(),
             26 => self.script.at = self.script.at.plus_ms(20_000),
             27 => self.try_give(Command::CheckDeadline),
-            28 => self.try_give(Command::GiveUp(TurnError { code: ErrorCode::ServerError, message: String::new() })),
+            28 => self.try_give(Command::Compact),
+            29 => self.try_give(Command::GiveUp(TurnError { code: ErrorCode::ServerError, message: String::new() })),
             _ => self.change_spec(),
         }
     }
@@ -91,11 +100,37 @@ impl Walk {
                 let turn = self.script.state.turn.as_ref();
                 self.intents.extend(turn.and_then(|turn| turn.inference.as_ref()).map(|open| open.intent));
             }
+            Some(Wanted::Compact { not_before }) => {
+                self.script.at = self.script.at.max(not_before.unwrap_or_default());
+                self.stays = self.script.begin_digest().unwrap_or_default();
+            }
+            Some(Wanted::Truncate) => {
+                let stays = truncate(&self.script.context).map(Box::new);
+                self.script.give(Command::Truncate(stays));
+            }
+            Some(Wanted::Deliver { .. }) => unreachable!("no automation walks"),
             None => {}
         }
     }
 
+    fn is_digest(&self) -> bool {
+        let open = self.script.state.turn.as_ref().and_then(|turn| turn.inference.as_ref());
+        open.is_some_and(|open| open.intended.purpose == Purpose::Compaction)
+    }
+
+    fn end_digest(&mut self) {
+        let result = match self.dice.below(4) {
+            0 => Err(self.dice.one_of(&KINDS)),
+            1 => Ok(Stop::ContentFilter),
+            _ => Ok(Stop::End),
+        };
+        self.script.end_digest(self.stays.clone(), result);
+    }
+
     fn show(&mut self) {
+        if self.is_digest() {
+            return self.script.write_digest(ItemKind::Message, "so far");
+        }
         let open: Vec<Piece> = self.script.shown.pieces.iter().filter(|piece| !piece.is_done()).cloned().collect();
         let own = self.script.shown.pieces.iter().filter(|piece| piece.id.sequence == self.script.intent()).count();
         if open.is_empty() || (own < 4 && self.dice.below(4) == 0) {
@@ -117,6 +152,9 @@ impl Walk {
     }
 
     fn end_inference(&mut self) {
+        if self.is_digest() {
+            return self.end_digest();
+        }
         if self.dice.below(3) == 0 {
             let kind = self.dice.one_of(&KINDS);
             self.script.fail(kind);
@@ -196,6 +234,7 @@ impl Walk {
                     self.try_give(Command::ReturnCall { turn: None, result: result_item(&call) });
                 }
                 _ if self.script.wanted().is_some() => self.advance(),
+                _ if self.is_digest() => self.end_digest(),
                 _ => drop(self.script.record(Ok(finished()))),
             }
         }
@@ -212,7 +251,10 @@ fn random_spec(dice: &mut Dice) -> Spec {
     let interruption = dice.one_of(&[Interruption::Restart, Interruption::End]);
     let text = dice.one_of(&[TextFormat::Text, TextFormat::Text, TextFormat::JsonObject]);
     let limits = Limits { max_steps: 6, max_attempts: 3, wall_ms: 30_000 };
-    Spec { text, limits, ..spec(calls, interruption) }
+    let threshold_tokens = dice.one_of(&[None, Some(1), Some(160)]);
+    let compaction = dice.one_of(&[None, Some(Compaction { threshold_tokens })]);
+    let truncation = dice.one_of(&[Truncation::Disabled, Truncation::Auto]);
+    Spec { text, limits, compaction, truncation, ..spec(calls, interruption) }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use super::{Script, receipt, session};
 use crate::{
     Command, Envelope, Event, Spec, State,
     assembly::Assembly,
-    event::{LateOutcome, TurnStatus},
+    context::Context,
+    event::{Kind, LateOutcome, TurnStatus},
     feed::{Moment, expand},
     spec::Retention,
     state::Phase,
@@ -26,6 +27,13 @@ impl Script {
             Event::InferenceEnded(ended) => {
                 let before = self.booked.insert(ended.intent, ended.receipt.clone());
                 assert_eq!(before, None, "booked twice");
+            }
+            Event::GatewayBooked(booked) => {
+                for settled in &booked.settled {
+                    // A gateway's journal has no intents of its own: a number stands for one.
+                    let before = self.booked.insert(Sequence(settled.number), settled.receipt.clone());
+                    assert_eq!(before, None, "booked twice");
+                }
             }
             Event::OutcomeAfterCancel(LateOutcome::Inference { intent, receipt }) => {
                 self.booked.insert(*intent, receipt.clone()).expect("corrects what was booked");
@@ -56,6 +64,7 @@ impl Script {
     }
 
     pub(super) fn check(&self) {
+        self.check_base();
         self.check_rest();
         self.check_money();
         self.check_loss();
@@ -66,9 +75,16 @@ impl Script {
 
     /// Somebody is always named who goes on: the runtime, an inference, or the client.
     fn check_rest(&self) {
+        // It has no turns; what it wants and when, its own tests say.
+        if self.state.automation.is_some() {
+            return;
+        }
         let Some(turn) = &self.state.turn else {
             assert!(self.state.calls.is_empty() && self.state.queue.is_empty());
-            assert_eq!((next(&self.state), deadline(&self.state)), (None, None));
+            // Files expire and automations fire by themselves.
+            if matches!(self.state.kind, Kind::Agent | Kind::Response | Kind::Conversation) {
+                assert_eq!((next(&self.state), deadline(&self.state)), (None, None));
+            }
             return;
         };
         let waits = self.state.phase() == Phase::WaitingForClient;
@@ -76,6 +92,21 @@ impl Script {
         assert_eq!(deadline(&self.state), (!waits).then_some(turn.deadline));
         assert_eq!(next(&self.state).is_some(), !waits && turn.inference.is_none());
         assert!(!waits || turn.inference.is_none() && turn.continued.is_none());
+    }
+
+    /// Read from where it began anew, the context is the same; people still see all of it.
+    fn check_base(&self) {
+        let from = self.state.context_base.map_or(Sequence(1), |base| base.from);
+        let (mut read, mut whole) = (Context::default(), Context::for_people());
+        for recorded in &self.journal {
+            whole.apply(session(), recorded.sequence, &recorded.event);
+            if recorded.sequence >= from {
+                read.apply(session(), recorded.sequence, &recorded.event);
+            }
+        }
+        assert_eq!(read, self.context, "read back from {from:?}");
+        let shown: BTreeSet<_> = whole.items.iter().map(|(id, _)| id).collect();
+        assert!(read.items.iter().all(|(id, _)| shown.contains(id)), "people see less than the model");
     }
 
     fn check_money(&self) {
@@ -94,7 +125,9 @@ impl Script {
         let ended = |state: &State| state.last_turn.as_ref().map(|last| (last.id, last.ended));
         assert_eq!(running(lost), running(&self.state));
         assert_eq!(ended(lost), ended(&self.state));
-        assert_eq!((&lost.queue, lost.sequence), (&self.state.queue, self.state.sequence));
+        let waiting =
+            |state: &State| state.queue.iter().map(|queued| (queued.input, queued.steers)).collect::<Vec<_>>();
+        assert_eq!((waiting(lost), lost.sequence), (waiting(&self.state), self.state.sequence));
         assert_eq!((lost.usage, lost.cost), (self.state.usage, self.state.cost));
         assert_eq!(lost.spec.retention, self.state.spec.retention);
         if lost.deleted || lost.sequence.0 == 0 {
