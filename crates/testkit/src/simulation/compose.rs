@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use mainstay_session::{
     Command, Spec, State,
-    command::{Accept, Create},
+    command::{Accept, Create, SaveAgent},
     event::{Created, Delivery, Input, Kind, TurnOptions},
     registry::AgentDefinition,
-    spec::{CallMode, Interruption, Limits, Retention},
+    spec::{CallMode, Compaction, Interruption, Limits, Retention, Truncation},
 };
 use mainstay_vocabulary::{
     CallId, Content, Item, Object, Role, Sequence, SessionId, TurnId, item::ToolOutput, tool::FunctionTool,
@@ -44,7 +44,8 @@ pub(super) fn command(world: &mut World, session: SessionId) -> Option<Composed>
         0..4 => metadata(world),
         4..6 => all(world),
         6 => Composed { kind: "delete", command: Command::Delete, markers: Vec::new() },
-        7..10 => hide_turn(world, session),
+        7..9 => hide_turn(world, session),
+        9 => Composed { kind: "compact", command: Command::Compact, markers: Vec::new() },
         10..13 => hide_item(world, session),
         13..16 => add_items(world),
         16..19 => cancel_over(world, session),
@@ -93,7 +94,14 @@ pub(super) fn spec(world: &mut World) -> Spec {
     spec.interruption = if random.percent(60) { Interruption::Restart } else { Interruption::End };
     spec.retention = if random.percent(7) { Retention::ReceiptOnly } else { Retention::Keep };
     spec.limits = limits(random);
+    spec.compaction = random.percent(40).then(|| compaction(random));
+    spec.truncation = if random.percent(30) { Truncation::Auto } else { Truncation::Disabled };
     spec
+}
+
+/// Thresholds that short conversations reach, and none.
+fn compaction(random: &mut Random) -> Compaction {
+    Compaction { threshold_tokens: *random.one_of(&[None, Some(40), Some(400), Some(2_000)]) }
 }
 
 fn limits(random: &mut Random) -> Limits {
@@ -269,7 +277,9 @@ fn registry(world: &mut World, state: &State) -> Composed {
     }
     let mark = mark(world);
     let agent = (!known.is_empty() && world.random.percent(40)).then(|| *world.random.one_of(&known));
-    let definition = AgentDefinition { name: None, spec: Arc::new(spec(world)), metadata: marked(&mark) };
-    let command = Command::SaveAgent { agent, definition: Box::new(definition) };
+    let definition =
+        AgentDefinition { name: None, description: None, spec: Arc::new(spec(world)), metadata: marked(&mark) };
+    let definition = Box::new(definition);
+    let command = Command::SaveAgent(SaveAgent { agent, expected: None, definition });
     Composed { kind: "save agent", command, markers: vec![mark] }
 }

@@ -6,7 +6,11 @@ use std::{
     fmt,
 };
 
-use mainstay_session::{State, state::Phase};
+use mainstay_session::{
+    State,
+    event::Purpose,
+    state::Phase,
+};
 
 /// What a session had open.
 pub(super) fn effect(state: &State) -> &'static str {
@@ -19,6 +23,10 @@ pub(super) fn effect(state: &State) -> &'static str {
             "unanswered calls"
         };
     };
+    let is_digest = turn.inference.as_ref().is_some_and(|open| open.intended.purpose == Purpose::Compaction);
+    if is_digest {
+        return "digest";
+    }
     match (state.phase(), &turn.inference, &turn.continued) {
         (Phase::WaitingForClient, ..) => "client calls",
         (_, Some(_), Some(_)) => "inference, continued",
@@ -91,6 +99,23 @@ const ESSENTIAL: &[(&str, &str)] = &[
     ("client calls", "interrupt"),
     ("unanswered calls", "answer"),
     ("retry", "cancel"),
+    ("idle", "compact"),
+    ("inference", "compact"),
+    ("client calls", "compact"),
+    ("digest", "steer"),
+    ("digest", "queue"),
+    ("digest", "interrupt"),
+    ("digest", "cancel"),
+    ("digest", "delete"),
+    ("digest", "fork"),
+    ("digest", "crash"),
+    ("digest", "takeover"),
+    ("digest", "disk full"),
+    ("digest", "outage"),
+    ("digest", "lost acknowledgement"),
+    ("digest", "lost write"),
+    ("compact", "crash"),
+    ("compact", "lost acknowledgement"),
     ("idle", "crash"),
     ("inference", "crash"),
     ("inference, continued", "crash"),

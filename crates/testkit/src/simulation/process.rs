@@ -82,6 +82,7 @@ pub(super) async fn start(world: &Shared) -> Option<Clients> {
             deployments,
             keys: Keys::default(),
             limits: Limits::default(),
+            outlets: mainstay_runtime::webhook::Outlets::default(),
             faults: Faults { bug, kill: None },
         };
         match Engine::start(parts).await {

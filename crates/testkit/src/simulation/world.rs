@@ -374,6 +374,17 @@ const fn name(event: &Event) -> &'static str {
         Event::SessionDeleted => "deleted ",
         Event::AgentSaved { .. } => "agent ",
         Event::AgentDeleted { .. } => "agent-deleted ",
+        Event::AgentArchived { .. } => "agent-archived ",
+        Event::EchoChanged(_) => "echo ",
+        Event::SessionArchived => "archived ",
+        Event::CompactionAsked => "compaction-asked ",
+        Event::ContextReplaced(_) => "replaced ",
+        Event::CompactionSkipped => "compaction-skipped ",
         Event::Withheld => "withheld ",
+        Event::GatewayBooked(_) => "gateway ",
+        Event::FileBegun(_) | Event::FilePart(_) | Event::FileCompleted { .. } => "file ",
+        Event::AutomationSaved(_) | Event::AutomationPaused { .. } | Event::AutomationResumed { .. } => "automation ",
+        Event::InvocationBegun(_) | Event::InvocationEnded { .. } => "invocation ",
+        Event::WebhooksSettled(_) => "webhooks ",
     }
 }

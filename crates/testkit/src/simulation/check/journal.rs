@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mainstay_session::{
     Event, State,
-    event::{Delivery, LateOutcome},
+    event::{Delivery, LateOutcome, Purpose},
 };
 use mainstay_vocabulary::{CallId, Sequence, SessionId, Timestamp, Usage};
 
@@ -89,7 +89,10 @@ impl Reading {
                     note(format!("inference {} is made under an old lease", sequence.0));
                 }
                 self.epoch = intended.epoch.0;
-                self.epochs.push((sequence, state.context_epoch));
+                // A digest is asked for with another prompt.
+                if intended.purpose == Purpose::Answer {
+                    self.epochs.push((sequence, state.context_epoch));
+                }
             }
             Event::InferenceEnded(ended) => {
                 if !self.ended.insert(ended.intent) || self.open.take() != Some(ended.intent) {
