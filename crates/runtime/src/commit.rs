@@ -67,6 +67,9 @@ impl Driver {
         let after = Arc::new(after);
         let before = self.state.sequence;
         let mut batch = self.batch(&events, &after, &principal)?;
+        let told = self.outgoing(&events, &after).await?;
+        let tells = !told.is_empty();
+        batch.index.extend(told);
         batch.idempotency = idempotency.filter(|_| !self.inner.faults.has(Bug::KeyForgotten));
         batch.wakeups = wakeups(deadline);
         self.inner.faults.pass(points.0);
@@ -93,6 +96,9 @@ impl Driver {
         self.inner.hub.publish(self.session, moments);
         self.last_shown = self.next_ordinal.saturating_sub(1);
         self.follow_inference();
+        if tells {
+            self.inner.outbox.wake();
+        }
         Ok(())
     }
 
@@ -126,11 +132,19 @@ impl Driver {
             blobs: sealed.blobs,
             snapshot,
             drop_frames_below: if infers(&self.state) && !infers(after) { self.next_ordinal } else { 0 },
-            erase: false,
+            // A deleted file or automation leaves nothing but its place.
+            erase: is_erased(after),
         })
     }
 
     fn wants_snapshot(&self, after: &State, events: usize) -> bool {
+        if is_erased(after) {
+            return false;
+        }
+        // What a whole file is must be known without reading its content.
+        if is_whole_file(after) && !is_whole_file(&self.state) {
+            return true;
+        }
         after.spec.retention == Retention::Keep && self.since_snapshot + events as u64 >= SNAPSHOT_EVENTS
     }
 
@@ -181,6 +195,10 @@ pub(crate) const fn list_of(kind: Kind) -> &'static str {
         Kind::Response => "response",
         Kind::Conversation => "conversation",
         Kind::Registry => "registry",
+        Kind::Gateway => "gateway",
+        Kind::File => "file",
+        Kind::Automation => "automation",
+        Kind::Webhook => "webhook_journal",
     }
 }
 
@@ -189,13 +207,28 @@ pub(crate) fn list_key(state: &State) -> Vec<u8> {
     [&state.created_at.0.to_be_bytes()[..], state.session.as_bytes()].concat()
 }
 
+const fn is_erased(state: &State) -> bool {
+    state.deleted && matches!(state.kind, Kind::File | Kind::Automation)
+}
+
+fn is_whole_file(state: &State) -> bool {
+    state.file.as_ref().is_some_and(|file| file.is_whole)
+}
+
 fn index(session: SessionId, before: &State, after: &State, events: &[Arc<Event>]) -> Vec<IndexChange> {
     let mut rows = Vec::new();
-    let is_listed = matches!(after.kind, Kind::Agent);
+    let is_listed = matches!(after.kind, Kind::Agent | Kind::Gateway | Kind::Automation);
     if is_listed && (before.sequence.0 == 0 || after.deleted) {
         let value = (!after.deleted).then(Vec::new);
         rows.push(IndexChange { kind: list_of(after.kind), key: list_key(after), value });
     }
+    if is_whole_file(after) && (!is_whole_file(before) || after.deleted) {
+        let value = (!after.deleted).then(Vec::new);
+        rows.push(IndexChange { kind: list_of(after.kind), key: list_key(after), value });
+    }
+    rows.extend(crate::saved::index(before, events));
+    rows.extend(crate::automation::index(before, after, events));
+    rows.extend(crate::webhook::taken_out(events));
     for event in events {
         if let Event::TurnHidden { turn } = &**event {
             let key = mainstay_vocabulary::TurnId { session, sequence: *turn }.to_string().into_bytes();

@@ -2,6 +2,7 @@
 //! session goes through here, one thing at a time.
 
 mod command;
+mod compaction;
 mod inference;
 mod take_over;
 
@@ -18,7 +19,7 @@ use mainstay_session::{
     turn::{self, Wanted},
 };
 use mainstay_store::seam::Idempotency;
-use mainstay_vocabulary::{Principal, SessionId, Tenant, inference::Finished};
+use mainstay_vocabulary::{Principal, SessionId, Tenant, Timestamp, inference::Finished};
 use tokio::sync::{mpsc, oneshot};
 
 use self::inference::{Running, next_steps};
@@ -87,6 +88,9 @@ pub(crate) struct Driver {
     /// The ordinal of the last delta that followers have seen.
     pub(crate) last_shown: u64,
     is_stale: bool,
+    /// When a delivery that could not be made is tried again, and how long after that.
+    pub(crate) deliver_at: Timestamp,
+    pub(crate) deliver_in: Duration,
     /// How long to wait before a stale session is loaded again.
     reload_in: Duration,
     inbox: mpsc::Receiver<Message>,
@@ -118,6 +122,8 @@ impl Driver {
             running: None,
             last_shown: 0,
             is_stale: false,
+            deliver_at: Timestamp(0),
+            deliver_in: RETRY,
             reload_in: RETRY,
             inbox,
         }
@@ -154,7 +160,7 @@ impl Driver {
                 },
                 steps = next_steps(&mut self.running) => self.take_steps(steps).await,
                 () = tokio::time::sleep(sleep) => {
-                    if self.rests() && self.inner.retire(self.session, &self.inbox) {
+                    if self.rests() && !self.is_due() && self.inner.retire(self.session, &self.inbox) {
                         return;
                     }
                 }
@@ -164,21 +170,32 @@ impl Driver {
 
     /// Does everything that the session wants and that can be begun now.
     async fn advance(&mut self) -> Result<(), Error> {
-        let now = self.inner.clock.now();
-        if turn::deadline(&self.state).is_some_and(|at| at <= now) {
+        if self.is_due() {
             self.own(Command::CheckDeadline, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
         }
         while self.running.is_none() && !self.is_stale && self.inner.tasks.is_serving() {
             match turn::next(&self.state) {
                 None => break,
-                Some(Wanted::Infer { not_before: Some(at) }) if at > self.inner.clock.now() => break,
+                Some(Wanted::Infer { not_before: Some(at) } | Wanted::Compact { not_before: Some(at) })
+                    if at > self.inner.clock.now() =>
+                {
+                    break;
+                }
                 Some(Wanted::Incorporate) => {
                     self.own(Command::Incorporate, (Point::IntentDecided, Point::IntentCommitted)).await;
                 }
                 Some(Wanted::Infer { .. }) => self.begin().await?,
+                Some(Wanted::Compact { .. }) => self.compact().await?,
+                Some(Wanted::Truncate) => self.truncate().await?,
+                Some(Wanted::Deliver { .. }) if self.deliver_at > self.inner.clock.now() => break,
+                Some(Wanted::Deliver { invocation }) => self.deliver(invocation).await,
             }
         }
         Ok(())
+    }
+
+    fn is_due(&self) -> bool {
+        turn::deadline(&self.state).is_some_and(|at| at <= self.inner.clock.now())
     }
 
     fn rests(&self) -> bool {
@@ -193,8 +210,9 @@ impl Driver {
             return LINGER;
         }
         let retry = match turn::next(&self.state) {
-            Some(Wanted::Infer { not_before }) => not_before,
-            Some(Wanted::Incorporate) | None => None,
+            Some(Wanted::Infer { not_before } | Wanted::Compact { not_before }) => not_before,
+            Some(Wanted::Deliver { .. }) => Some(self.deliver_at),
+            Some(Wanted::Incorporate | Wanted::Truncate) | None => None,
         };
         let until = [turn::deadline(&self.state), retry].into_iter().flatten().min();
         let Some(until) = until else {
@@ -202,7 +220,8 @@ impl Driver {
             return if is_crowded { Duration::ZERO } else { LINGER };
         };
         let left = until.0.saturating_sub(self.inner.clock.now().0);
-        Duration::from_millis(left.max(1)).min(MAX_SLEEP)
+        // A timer finds one that rests again: it need not stay in memory for it.
+        Duration::from_millis(left.max(1)).min(if self.rests() { LINGER } else { MAX_SLEEP })
     }
 
     fn decide(&self, command: Command) -> Result<Box<Decision>, Refusal> {
@@ -220,11 +239,12 @@ impl Driver {
             .as_ref()
             .map(|running| &running.deployment)
             .or_else(|| open.and_then(|open| self.inner.deployments.named(&open.intended.route.deployment)));
-        meter::receipt(deployment, finished, self.prompt.bytes(), &self.shown)
+        let size = meter::Size { prompt: self.prompt.bytes(), written: meter::written(&self.shown) };
+        meter::receipt(deployment, finished, size)
     }
 
     /// Decides and commits a command of the runtime itself; tries until it is committed or not wanted any more.
-    async fn own(&mut self, command: Command, points: (Point, Point)) {
+    pub(crate) async fn own(&mut self, command: Command, points: (Point, Point)) {
         if let Ok(decision) = self.decide(command)
             && !decision.events.is_empty()
         {

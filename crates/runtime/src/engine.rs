@@ -24,12 +24,14 @@ use crate::{
     error::Error,
     fault::Faults,
     follow::Follow,
+    gateway::book::Gateway,
     hub::Hub,
     journal::Journal,
     lease::Leases,
     recovery,
     route::Deployments,
     task::{Stage, TaskKind, Tasks},
+    webhook::{self, Outbox, Outlets},
 };
 
 /// Commands that wait for one session.
@@ -132,6 +134,8 @@ pub struct Parts {
     pub keys: Keys,
     /// Bounds of a turn where an agent sets none.
     pub limits: Limits,
+    /// Where events of sessions are sent, and what the wires know of them.
+    pub outlets: Outlets,
     /// What a test build breaks.
     pub faults: Faults,
 }
@@ -149,6 +153,8 @@ pub(crate) struct Inner {
     pub(crate) tasks: Tasks,
     pub(crate) deployments: Deployments,
     pub(crate) faults: Faults,
+    pub(crate) gateway: Gateway,
+    pub(crate) outbox: Outbox,
     keys: Keys,
     limits: Limits,
     started_at: Timestamp,
@@ -164,6 +170,8 @@ impl Engine {
         let journal = Journal { store: parts.store, keyring: parts.keyring, entropy: parts.entropy };
         let mut incarnation = [0; 16];
         journal.entropy.fill(&mut incarnation);
+        let mut first_number = [0; 4];
+        journal.entropy.fill(&mut first_number);
         let leases = Leases::take(Arc::clone(&journal.store), SHARD, incarnation).await?;
         let inner = Arc::new(Inner {
             journal,
@@ -174,11 +182,14 @@ impl Engine {
             tasks: parts.tasks,
             deployments: parts.deployments,
             faults: parts.faults,
+            gateway: Gateway::new(first_number),
+            outbox: Outbox::new(parts.outlets)?,
             keys: parts.keys,
             limits: parts.limits,
             sessions: Mutex::default(),
         });
         recovery::start(&inner)?;
+        webhook::start(&inner)?;
         Ok(Arc::new(Self { inner }))
     }
 
@@ -344,7 +355,7 @@ impl Engine {
         let tasks = &self.inner.tasks;
         tasks.advance(Stage::Draining);
         let idle = async {
-            while tasks.running(TaskKind::Inference) > 0 {
+            while tasks.running(TaskKind::Inference) > 0 || self.inner.gateway.waiting() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

@@ -75,10 +75,14 @@ pub enum Bug {
     OutcomeDropped,
     /// Shows events to followers in another order than they were committed.
     OrderSwapped,
+    /// Forgets what a context began anew with when it is read back.
+    BaseForgotten,
+    /// Shows a digest while the model writes it.
+    DigestShown,
 }
 
 /// All bugs, for tests that plant each.
-pub const BUGS: [Bug; 14] = [
+pub const BUGS: [Bug; 16] = [
     Bug::AckBeforeCommit,
     Bug::EffectBeforeIntent,
     Bug::FrameShownBeforeCommit,
@@ -93,6 +97,8 @@ pub const BUGS: [Bug; 14] = [
     Bug::KeyForgotten,
     Bug::OutcomeDropped,
     Bug::OrderSwapped,
+    Bug::BaseForgotten,
+    Bug::DigestShown,
 ];
 
 /// What a test build breaks.

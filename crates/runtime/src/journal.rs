@@ -5,7 +5,6 @@ use std::sync::Arc;
 use mainstay_seal::{Entropy, Hash, Header, Keyring, Sealer};
 use mainstay_session::{
     Event, State,
-    context::Context,
     feed::{Recorded, Slice},
     state::FOLD_VERSION,
 };
@@ -216,40 +215,6 @@ impl Journal {
         let mut plaintext = FOLD_VERSION.to_be_bytes().to_vec();
         serde_json::to_writer(&mut plaintext, state).ok()?;
         (plaintext.len() <= MAX_SNAPSHOT).then(|| sealer.seal(b"snapshot", &plaintext, &*self.entropy))
-    }
-
-    /// The conversation of a session up to and with `until`, inherited items first.
-    pub(crate) async fn context(&self, tenant: &Tenant, session: SessionId, until: Sequence) -> Result<Context, Error> {
-        let mut context = Context::default();
-        for (session, until) in self.lineage(tenant, session, until).await? {
-            let mut after = Sequence(0);
-            while after < until {
-                let limit = usize::try_from(until.0 - after.0).unwrap_or(PAGE).min(PAGE);
-                let page = self.read(tenant, session, after, limit).await?;
-                let Some(last) = page.last() else { break };
-                after = last.sequence;
-                page.iter().for_each(|recorded| context.apply(session, recorded.sequence, &recorded.event));
-            }
-        }
-        Ok(context)
-    }
-
-    /// The session and what it forked off, oldest first, each with the last place that counts.
-    async fn lineage(
-        &self,
-        tenant: &Tenant,
-        session: SessionId,
-        until: Sequence,
-    ) -> Result<Vec<(SessionId, Sequence)>, Error> {
-        let mut line = vec![(session, until)];
-        while let Some(&(session, _)) = line.last() {
-            let first = self.read(tenant, session, Sequence(0), 1).await?;
-            let Some(Event::SessionCreated(created)) = first.first().map(|recorded| &*recorded.event) else { break };
-            let Some(fork) = created.parent else { break };
-            line.push((fork.session, fork.sequence));
-        }
-        line.reverse();
-        Ok(line)
     }
 }
 

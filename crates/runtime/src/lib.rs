@@ -2,15 +2,19 @@
 //! backend's name. Start with `driver` (one session's loop), then `engine` (what the edge may ask).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod attach;
+pub mod automation;
 mod catch_up;
 pub mod clock;
 mod commit;
+mod conversation;
 mod driver;
 mod engine;
 pub mod entropy;
 mod error;
 pub mod fault;
 mod follow;
+pub mod gateway;
 mod hub;
 mod journal;
 mod lease;
@@ -20,10 +24,13 @@ mod prompt;
 mod query;
 mod recovery;
 pub mod route;
+mod saved;
 pub mod task;
+pub mod webhook;
 
 pub use engine::{Accepted, Caller, Engine, Idempotent, Keys, Model, Parts};
 pub use error::Error;
 pub use follow::{Follow, From};
 pub use mainstay_store::seam::Direction;
+pub use prompt::request_of;
 pub use query::Listing;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mainstay_session::{State, context::Context};
-use mainstay_vocabulary::{Item, Sequence};
+use mainstay_session::{Spec, State, context::Context};
+use mainstay_vocabulary::{Item, Sequence, inference::Request};
 
 /// What has been rendered of a context so far.
 #[derive(Debug, Default)]
@@ -38,6 +38,26 @@ impl Prompt {
     /// Size of the text, bytes; for estimates.
     pub(crate) const fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+/// What a model is asked by `spec` about `input`. Where it goes is filled in by the route.
+pub fn request_of(spec: &Spec, input: Vec<Arc<Item>>) -> Request {
+    Request {
+        upstream_model: String::new(),
+        deployment: String::new(),
+        instructions: spec.instructions.clone(),
+        input,
+        prefix: None,
+        tools: Arc::clone(&spec.tools),
+        tool_choice: spec.tool_choice.clone(),
+        parallel_tool_calls: spec.parallel_tool_calls,
+        sampling: spec.sampling.clone(),
+        reasoning: spec.reasoning.clone(),
+        text: spec.text.clone(),
+        idempotency_key: String::new(),
+        extra: spec.extra.clone(),
+        verbatim: None,
     }
 }
 

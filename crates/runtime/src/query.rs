@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mainstay_session::{
     State,
     command::Create,
+    compaction,
     context::follow_calls,
     event::{Fork, Kind},
     feed::{Cursor, Recorded},
@@ -61,13 +62,39 @@ impl Engine {
         self.inner.journal.read(&caller.tenant, session, after, limit).await
     }
 
-    /// The conversation as it stands, inherited items included.
+    /// The conversation as people see it: all items that are not hidden, inherited ones included, each digest beside
+    /// what it replaces for models.
     ///
     /// # Errors
     /// As `read`.
     pub async fn context(&self, caller: &Caller, session: SessionId) -> Result<Vec<(ItemId, Arc<Item>)>, Error> {
         let view = self.inner.view(caller, session).await?;
-        Ok(self.inner.journal.context(&caller.tenant, session, view.state.sequence).await?.items)
+        Ok(self.inner.journal.whole(&caller.tenant, &view.state).await?.items)
+    }
+
+    /// What a model would be shown of a session as it stood at `until`, or as it stands.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn prompt(
+        &self,
+        caller: &Caller,
+        session: SessionId,
+        until: Option<Sequence>,
+    ) -> Result<Vec<Arc<Item>>, Error> {
+        let view = self.inner.view(caller, session).await?;
+        let until = until.unwrap_or(view.state.sequence);
+        let context = self.inner.journal.context(&caller.tenant, &view.state, until, &self.inner.faults).await?;
+        Ok(context.render())
+    }
+
+    /// One piece of a stored file's content.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub async fn file_part(&self, caller: &Caller, file: SessionId, part: Sequence) -> Result<Vec<u8>, Error> {
+        self.inner.view(caller, file).await?;
+        crate::attach::part(&self.inner, &caller.tenant, file, part).await
     }
 
     /// Whether a turn's object was hidden.
@@ -154,11 +181,12 @@ impl Engine {
         mut create: Create,
     ) -> Result<Create, Error> {
         let view = self.inner.view(caller, parent).await?;
-        let context = self.inner.journal.context(&caller.tenant, parent, sequence).await?;
+        let context = self.inner.journal.context(&caller.tenant, &view.state, sequence, &self.inner.faults).await?;
         let items: Vec<Arc<Item>> = context.items.into_iter().map(|(_, item)| item).collect();
         follow_calls(&mut create.created.unanswered, &items);
         let depth = view.state.parent.map_or(1, |fork| fork.depth.saturating_add(1));
-        create.created.parent = Some(Fork { session: parent, sequence, depth });
+        let tokens = compaction::tokens(items.iter().map(|item| compaction::size_of(item)).sum());
+        create.created.parent = Some(Fork { session: parent, sequence, depth, tokens });
         Ok(create)
     }
 }

@@ -62,27 +62,47 @@ impl Price {
 
 /// All deployments, by the model name that clients ask for.
 #[derive(Clone, Debug, Default)]
-pub struct Deployments(BTreeMap<String, Vec<Deployment>>);
+pub struct Deployments {
+    served: BTreeMap<String, Vec<Deployment>>,
+    /// Model names in the order in which they were added; the first is the default.
+    models: Vec<String>,
+}
 
 impl Deployments {
     /// Adds one for `model`.
     pub fn add(&mut self, model: impl Into<String>, deployment: Deployment) {
-        self.0.entry(model.into()).or_default().push(deployment);
+        let model = model.into();
+        if !self.served.contains_key(&model) {
+            self.models.push(model.clone());
+        }
+        self.served.entry(model).or_default().push(deployment);
     }
 
-    /// Model names with the provider of their first deployment.
+    /// Model names, the default first, with the provider of their first deployment.
     pub fn models(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(model, served)| (model.as_str(), served.first().map_or("", |d| d.provider_name.as_str())))
+        let provider = |model: &String| self.served.get(model)?.first().map(|first| first.provider_name.as_str());
+        self.models.iter().map(move |model| (model.as_str(), provider(model).unwrap_or_default()))
     }
 
     /// A deployment by its own name.
     pub fn named(&self, name: &str) -> Option<&Deployment> {
-        self.0.values().flatten().find(|deployment| deployment.name == name)
+        self.served.values().flatten().find(|deployment| deployment.name == name)
+    }
+
+    /// The deployments of a model.
+    pub fn of(&self, model: &str) -> &[Deployment] {
+        self.served.get(model).map_or(&[], Vec::as_slice)
+    }
+
+    /// As `pick`, among those that will do.
+    pub fn pick_where(&self, model: &str, failures: u32, will_do: impl Fn(&Deployment) -> bool) -> Option<&Deployment> {
+        let served: Vec<&Deployment> = self.of(model).iter().filter(|deployment| will_do(deployment)).collect();
+        served.get(failures as usize % served.len().max(1)).copied()
     }
 
     /// The deployment for an attempt after so many failed ones; `None` if nobody serves the model.
     pub fn pick(&self, model: &str, failures: u32) -> Option<&Deployment> {
-        let served = self.0.get(model)?;
+        let served = self.served.get(model)?;
         served.get(failures as usize % served.len().max(1))
     }
 }

@@ -3,7 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinHandle,
 };
 
@@ -18,6 +18,10 @@ pub enum TaskKind {
     Connection,
     /// Finds sessions that must be driven and timers that are due.
     Recovery,
+    /// Books one tenant's inferences that belong to no session.
+    Gateway,
+    /// Delivers what waits for one webhook endpoint.
+    Webhook,
 }
 
 impl TaskKind {
@@ -26,7 +30,9 @@ impl TaskKind {
         match self {
             Self::Session | Self::Inference => 50_000,
             Self::Connection => 20_000,
+            Self::Gateway => 10_000,
             Self::Recovery => 4,
+            Self::Webhook => crate::webhook::MAX_ENDPOINTS,
         }
     }
 }
@@ -37,7 +43,7 @@ pub struct Tasks(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    slots: [Arc<Semaphore>; 4],
+    slots: [Arc<Semaphore>; 6],
     stop: watch::Sender<Stage>,
 }
 
@@ -58,8 +64,9 @@ pub struct Exhausted;
 
 impl Default for Tasks {
     fn default() -> Self {
-        use TaskKind::{Connection, Inference, Recovery, Session};
-        let slots = [Session, Inference, Connection, Recovery].map(|kind| Arc::new(Semaphore::new(kind.limit())));
+        use TaskKind::{Connection, Gateway, Inference, Recovery, Session, Webhook};
+        let slots =
+            [Session, Inference, Connection, Recovery, Gateway, Webhook].map(|kind| Arc::new(Semaphore::new(kind.limit())));
         Self(Arc::new(Inner { slots, stop: watch::Sender::new(Stage::Serving) }))
     }
 }
@@ -75,7 +82,7 @@ impl Tasks {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let slot = Arc::clone(&self.0.slots[kind as usize]).try_acquire_owned().map_err(|_| Exhausted)?;
+        let slot = self.slot(kind)?;
         // An async block holds what it captures and what it awaits: without the box, a driver's state twice.
         let future = Box::pin(future);
         Ok(tokio::spawn(async move {
@@ -83,6 +90,14 @@ impl Tasks {
             drop(slot);
             output
         }))
+    }
+
+    /// Counts something as a task of a kind while it is held, though it runs within another.
+    ///
+    /// # Errors
+    /// `Exhausted` if the kind's limit is reached.
+    pub fn slot(&self, kind: TaskKind) -> Result<OwnedSemaphorePermit, Exhausted> {
+        Arc::clone(&self.0.slots[kind as usize]).try_acquire_owned().map_err(|_| Exhausted)
     }
 
     /// How many tasks of a kind run.

@@ -209,7 +209,8 @@ pub enum Chunk {
     /// Something to show.
     Delta(Delta),
     /// What the provider sent, as JSON: only for a `Verbatim` request of the provider's own format. Comes right before
-    /// the deltas that were read from it; unknown frames come too, with no delta after them.
+    /// the deltas that were read from it; unknown frames come too, with no delta after them. A frame that is an error
+    /// comes as the failure alone.
     Frame(Value),
     /// The end; nothing follows.
     Finished(Finished),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_session::{Command, Refusal, State, command::Decision, context::Context, feed::Cursor};
+use mainstay_session::{Command, Refusal, State, command::Decision, context::Context, feed::Cursor, spec::Retention};
 use mainstay_store::seam::Idempotency;
 use mainstay_vocabulary::Sequence;
 
@@ -16,6 +16,15 @@ use crate::{
 
 /// Times a command is decided anew because the session moved on elsewhere.
 const MAX_RELOADS: usize = 8;
+
+/// Whether a command goes on with the conversation.
+fn adds(command: &Command) -> bool {
+    match command {
+        Command::Accept(_) | Command::AddItems(_) | Command::Compact | Command::ReturnCall { .. } => true,
+        Command::All(commands) => commands.iter().any(adds),
+        _ => false,
+    }
+}
 
 impl Driver {
     pub(super) async fn take(&mut self, message: Message) {
@@ -50,6 +59,11 @@ impl Driver {
         self.tenant.as_ref().is_none_or(|tenant| *tenant == caller.tenant)
     }
 
+    /// Whether the session's content was never at rest and has left memory: what was said cannot be gone on with.
+    fn is_forgotten(&self) -> bool {
+        self.state.spec.retention == Retention::ReceiptOnly && self.state.sequence.0 > 0 && self.context.is_none()
+    }
+
     async fn command(
         &mut self,
         caller: &Caller,
@@ -62,6 +76,9 @@ impl Driver {
         for _ in 0..MAX_RELOADS {
             if !self.is_visible_to(caller) {
                 return Err(Error::NotFound);
+            }
+            if self.is_forgotten() && adds(&command) {
+                return Err(Refusal::NotKept.into());
             }
             let before = self.state.sequence;
             let decision = match self.decide(command.clone()) {
@@ -125,7 +142,10 @@ impl Driver {
     /// The context that a new session begins with. What is never at rest could not be read back later.
     async fn inherited(&self, decision: &Decision) -> Result<Context, Error> {
         match (&self.tenant, decision.after.parent) {
-            (Some(tenant), Some(fork)) => self.inner.journal.context(tenant, fork.session, fork.sequence).await,
+            (Some(tenant), Some(fork)) => {
+                let place = (fork.session, fork.sequence);
+                self.inner.journal.context_of(tenant, place, &self.inner.faults).await
+            }
             _ => Ok(Context::default()),
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mainstay_session::{
     Command,
     assembly::Assembly,
-    command::{Begin, RecordInference},
+    command::{Begin, RecordCompaction, RecordInference},
+    compaction::Stays,
     context::Context,
     event::{ErrorCode, TurnError},
     feed::{Cursor, Moment, Shown, Slice, What},
@@ -20,25 +21,29 @@ use mainstay_vocabulary::{
 
 use super::{Driver, MAX_RETRY, RETRY};
 use crate::{
+    attach,
     error::Error,
     fault::{Bug, Point},
     meter,
     perform::infer::{Call, Permit, Step},
+    prompt::request_of,
     route::Deployment,
 };
 
 /// Most text of one inference, bytes: escaped sixfold and written twice, as an item and as a call, it still fits a batch.
 /// More could be shown but never be committed.
-const MAX_SHOWN: usize = 4 << 20;
+pub(super) const MAX_SHOWN: usize = 4 << 20;
 
 /// The inference under way.
 pub(super) struct Running {
     pub(super) intent: Sequence,
-    call: Call,
+    pub(super) call: Call,
+    /// For a digest: what stays word for word beside it.
+    pub(super) stays: Option<Stays>,
     pub(super) deployment: Deployment,
     /// The index here of the item that goes on, once the provider has started it.
-    continued: Option<u32>,
-    may_continue: bool,
+    pub(super) continued: Option<u32>,
+    pub(super) may_continue: bool,
 }
 
 impl Driver {
@@ -46,7 +51,8 @@ impl Driver {
         if self.context.is_none()
             && let Some(tenant) = &self.tenant
         {
-            let context = self.inner.journal.context(tenant, self.session, self.state.sequence).await?;
+            let until = self.state.sequence;
+            let context = self.inner.journal.context(tenant, &self.state, until, &self.inner.faults).await?;
             self.context = Some(context);
         }
         if let Some(context) = &self.context {
@@ -67,9 +73,7 @@ impl Driver {
             return Ok(());
         };
         let route = deployment.route(spec.sampling.max_output_tokens);
-        let tenant = self.tenant.clone().unwrap_or_else(|| Tenant(Arc::from("")));
-        let prompt = self.inner.journal.keyring.digest(&tenant, "prompt", &[self.prompt.digest()]);
-        let prompt = data_encoding::HEXLOWER.encode(&prompt[..16]);
+        let prompt = self.prompt_digest(&[self.prompt.digest()]);
         let epoch = self.inner.leases.current().epoch;
         let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
         let early = self.inner.faults.has(Bug::EffectBeforeIntent).then(|| {
@@ -87,43 +91,45 @@ impl Driver {
         self.shown = Assembly::resuming(turn.continued.as_ref());
         let call = early.unwrap_or_else(|| {
             let request = self.request(&deployment, intent);
-            Call::start(&self.inner.tasks, permit, Arc::clone(&deployment.provider), request)
+            let provider = Arc::clone(&deployment.provider);
+            if !attach::refers(&request.input) {
+                return Call::start(&self.inner.tasks, permit, provider, request);
+            }
+            let tenant = self.tenant.clone().unwrap_or_else(|| Tenant(Arc::from("")));
+            let whole = attach::whole(Arc::clone(&self.inner), tenant, request);
+            Call::start_with(&self.inner.tasks, permit, provider, whole)
         });
-        self.running = Some(Running { intent, call, deployment, continued: None, may_continue });
+        self.running = Some(Running { intent, call, stays: None, deployment, continued: None, may_continue });
         Ok(())
     }
 
+    /// Keyed digest of what is sent, hex.
+    pub(super) fn prompt_digest(&self, parts: &[&[u8]]) -> String {
+        let tenant = self.tenant.clone().unwrap_or_else(|| Tenant(Arc::from("")));
+        let digest = self.inner.journal.keyring.digest(&tenant, "prompt", parts);
+        data_encoding::HEXLOWER.encode(&digest[..16])
+    }
+
     /// Holds as long as the lease is the one of now and the process is not to end.
-    fn permit(&self) -> Permit {
+    pub(super) fn permit(&self) -> Permit {
         let inner = Arc::clone(&self.inner);
         let epoch = inner.leases.current().epoch;
         Box::new(move || inner.is_running() && inner.leases.current().epoch == epoch)
     }
 
-    fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
+    pub(super) fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
         let spec = &self.state.spec;
         let turn = self.state.turn.as_ref();
         let open = turn.and_then(|turn| turn.inference.as_ref());
         let limit = open.and_then(|open| open.intended.route.max_output_tokens);
         let continued = turn.and_then(|turn| turn.continued.as_ref());
-        let mut sampling = spec.sampling.clone();
-        sampling.max_output_tokens = limit.or(sampling.max_output_tokens);
-        Request {
-            upstream_model: deployment.upstream_model.clone(),
-            deployment: deployment.name.clone(),
-            instructions: spec.instructions.clone(),
-            input: self.context.as_ref().map(Context::render).unwrap_or_default(),
-            prefix: continued.map(|continued| continued.text.to_string()),
-            tools: Arc::clone(&spec.tools),
-            tool_choice: spec.tool_choice.clone(),
-            parallel_tool_calls: spec.parallel_tool_calls,
-            sampling,
-            reasoning: spec.reasoning.clone(),
-            text: spec.text.clone(),
-            idempotency_key: format!("{}-{}", self.session, intent.0),
-            extra: spec.extra.clone(),
-            verbatim: None,
-        }
+        let mut request = request_of(spec, self.context.as_ref().map(Context::render).unwrap_or_default());
+        request.upstream_model.clone_from(&deployment.upstream_model);
+        request.deployment.clone_from(&deployment.name);
+        request.prefix = continued.map(|continued| continued.text.to_string());
+        request.sampling.max_output_tokens = limit.or(request.sampling.max_output_tokens);
+        request.idempotency_key = format!("{}-{}", self.session, intent.0);
+        request
     }
 
     /// After a commit: an inference that the journal has closed is stopped.
@@ -138,6 +144,9 @@ impl Driver {
     }
 
     pub(super) async fn take_steps(&mut self, steps: Vec<Step>) {
+        if self.running.as_ref().is_some_and(|running| running.stays.is_some()) {
+            return self.take_digest(steps).await;
+        }
         let mut shown = Vec::new();
         let mut ended = None;
         let mut length: usize = self.shown.pieces.iter().map(|piece| piece.text.len()).sum();
@@ -201,7 +210,7 @@ impl Driver {
     }
 
     /// Commits deltas as a frame, then shows them.
-    async fn show(&mut self, first: u64, shown: Vec<Shown>) {
+    pub(super) async fn show(&mut self, first: u64, shown: Vec<Shown>) {
         let last = first + shown.len() as u64 - 1;
         let slice = Slice { after: self.state.sequence, first, shown };
         let faults = &self.inner.faults;
@@ -271,14 +280,18 @@ impl Driver {
         Ok(held.iter().any(|held| held.first == frame.first))
     }
 
-    async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {
+    pub(super) async fn record(&mut self, result: Result<Finished, Failure>, shown: Vec<Moment>) {
         let Some(running) = &self.running else { return };
-        let intent = running.intent;
+        let (intent, stays) = (running.intent, running.stays.clone());
         let receipt = match &result {
             Err(failure) if failure.kind == FailureKind::Connect => meter::nothing(),
             result => self.estimate(result.as_ref().ok()),
         };
-        let command = Command::RecordInference(Box::new(RecordInference { intent, result, receipt }));
+        let record = RecordInference { intent, result, receipt };
+        let command = match stays {
+            Some(stays) => Command::RecordCompaction(Box::new(RecordCompaction { record, stays })),
+            None => Command::RecordInference(Box::new(record)),
+        };
         if let Ok(decision) = self.decide(command) {
             self.commit_shown(decision, shown, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
         } else {
@@ -289,7 +302,7 @@ impl Driver {
 }
 
 /// Bytes that a delta adds to its item.
-fn size(delta: &Delta) -> usize {
+pub(super) fn size(delta: &Delta) -> usize {
     match delta {
         Delta::Started { .. } => 0,
         Delta::Text { text, .. } => text.len(),
@@ -298,7 +311,7 @@ fn size(delta: &Delta) -> usize {
     }
 }
 
-fn too_long() -> Failure {
+pub(super) fn too_long() -> Failure {
     let message = "the model wrote more than may be kept".to_owned();
     Failure { kind: FailureKind::Protocol, message, retry_after_ms: None }
 }

@@ -24,6 +24,10 @@ impl Driver {
             self.take_over(loaded);
         }
         self.follow_inference();
+        let epoch = self.inner.leases.current().epoch;
+        if self.state.outgoing.values().any(|outgoing| outgoing.epoch < epoch) {
+            return self.recover().await;
+        }
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open = turn.inference.as_ref().map(|open| open.intent);
         let is_ours = open.is_some() && open == self.running.as_ref().map(|running| running.intent);
@@ -72,7 +76,9 @@ impl Driver {
     }
 
     async fn recover(&mut self) -> Result<(), Error> {
-        self.ensure_prompt().await?;
+        if self.state.turn.is_some() {
+            self.ensure_prompt().await?;
+        }
         let epoch = self.inner.leases.current().epoch;
         let decided = self.decide(Command::Recover { epoch });
         let Ok(mut decision) = decided else { return Ok(()) };

@@ -39,6 +39,16 @@ pub(crate) struct Call {
 impl Call {
     /// Sends the request if `permit` still holds then.
     pub(crate) fn start(tasks: &Tasks, permit: Permit, provider: Arc<dyn Provider>, request: Request) -> Self {
+        Self::start_with(tasks, permit, provider, std::future::ready(Ok(request)))
+    }
+
+    /// The same with a request that is still being put together.
+    pub(crate) fn start_with(
+        tasks: &Tasks,
+        permit: Permit,
+        provider: Arc<dyn Provider>,
+        request: impl Future<Output = Result<Request, Failure>> + Send + 'static,
+    ) -> Self {
         let (sender, steps) = mpsc::channel(BACKLOG);
         let refused = sender.clone();
         let task = tasks.spawn(TaskKind::Inference, run(permit, provider, request, sender)).ok();
@@ -96,7 +106,19 @@ impl Drop for Call {
 /// Asked just before the request is sent: whether the lease is still the one under which its intent stands.
 pub(crate) type Permit = Box<dyn FnOnce() -> bool + Send>;
 
-async fn run(permit: Permit, provider: Arc<dyn Provider>, request: Request, steps: mpsc::Sender<Step>) {
+async fn run(
+    permit: Permit,
+    provider: Arc<dyn Provider>,
+    request: impl Future<Output = Result<Request, Failure>>,
+    steps: mpsc::Sender<Step>,
+) {
+    let request = match request.await {
+        Ok(request) => request,
+        Err(failure) => {
+            let _ = steps.send(Step::Ended(Err(failure))).await;
+            return;
+        }
+    };
     // The request leaves with the first poll of the stream. What remains between this check and the send is that one
     // poll, without an await on our side: a process that is stopped right there and goes on after another has taken
     // the shard sends once more.

@@ -7,6 +7,7 @@ use mainstay_runtime::{
     Caller, Engine, Follow, Keys, Parts, clock, entropy,
     route::{Deployment, Deployments},
     task::Tasks,
+    webhook::Outlets,
 };
 use mainstay_seal::Keyring;
 use mainstay_session::{
@@ -33,6 +34,11 @@ impl House {
         Self::over(Arc::new(Memory::default()), script).await
     }
 
+    /// The same, with somewhere to send events.
+    pub(crate) async fn telling(store: Arc<dyn Store>, script: &'static str, outlets: Outlets) -> Self {
+        Self::made(store, script, outlets).await
+    }
+
     /// Another engine over the same store; the old one is stopped without a word.
     pub(crate) async fn restarted(self) -> Self {
         self.engine.tasks().advance(mainstay_runtime::task::Stage::Stopped);
@@ -40,6 +46,10 @@ impl House {
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>, script: &'static str) -> Self {
+        Self::made(store, script, Outlets::default()).await
+    }
+
+    async fn made(store: Arc<dyn Store>, script: &'static str, outlets: Outlets) -> Self {
         let mut deployments = Deployments::default();
         deployments.add("m", deployment(script));
         let parts = Parts {
@@ -51,6 +61,7 @@ impl House {
             deployments,
             keys: Keys::default(),
             limits: mainstay_session::spec::Limits::default(),
+            outlets,
             faults: mainstay_runtime::fault::Faults::default(),
         };
         let engine = Engine::start(parts).await.unwrap();
@@ -79,7 +90,10 @@ impl House {
 
 fn deployment(script: &str) -> Deployment {
     let file = std::env::temp_dir().join(format!("mainstay-script-{:016x}.toml", fnv(script)));
-    fs::write(&file, script).unwrap();
+    // Other tests may read the same script just now.
+    let mine = file.with_extension(std::process::id().to_string());
+    fs::write(&mine, script).unwrap();
+    fs::rename(&mine, &file).unwrap();
     let settings = Settings {
         name: "script".to_owned(),
         base_url: None,
@@ -87,6 +101,8 @@ fn deployment(script: &str) -> Deployment {
         script: Some(file.clone()),
         timeouts: Timeouts::default(),
         dialect: None,
+        models: Vec::new(),
+        local: mainstay_providers::LocalOptions::default(),
     };
     let provider = build(ProviderKind::Scripted, settings).unwrap();
     Deployment {

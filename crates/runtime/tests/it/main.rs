@@ -1,7 +1,11 @@
 //! The engine through its public API, over the in-memory store and a script.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod automation;
+mod compaction;
 mod fault;
 mod faulty;
+mod gateway;
 mod house;
 mod turn;
+mod webhook;
