@@ -3,8 +3,15 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod agents;
+pub mod chat;
 pub mod conversations;
+pub mod embeddings;
 pub mod fields;
+pub mod files;
+pub mod managed;
+pub mod messages;
 pub mod native;
 pub mod openapi;
 pub mod responses;
+pub mod stateless;
+pub mod webhook;

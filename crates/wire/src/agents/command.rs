@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use mainstay_session::{
-    Command, Spec,
-    command::{Accept, Create},
-    event::{AgentRef, Created, Kind},
-    registry::{Agent, AgentDefinition},
+    Command, Spec, State,
+    automation::NewSession,
+    command::{Accept, Create, SaveAgent},
+    event::{Created, Kind},
+    registry::{AgentDefinition, Version},
     spec::Limits,
 };
 use mainstay_vocabulary::{AgentId, Object, TurnId};
@@ -17,6 +18,9 @@ use crate::fields::{Fields, Invalid, metadata};
 
 /// Most events in one request; what a session takes at once.
 const MAX_EVENTS: usize = 64;
+
+/// What of a session's agent may change while the session lives.
+const CHANGEABLE: [&str; 4] = ["model", "reasoning", "service_tier", "tools"];
 
 /// Longest name of an agent, characters.
 const MAX_NAME: usize = 256;
@@ -67,19 +71,36 @@ impl CreateSession {
         Ok(Self { agent_id, stream, obfuscate, agent, input, metadata, echo })
     }
 
+    /// What an automation keeps of it. `agent_id` is looked up anew for each session.
+    ///
+    /// # Errors
+    /// The field of `agent` that is wrong, or one that an automation cannot have.
+    pub(super) fn kept(self, limits: Limits) -> Result<NewSession, Invalid> {
+        if self.agent_id.is_some() && !self.agent.is_empty() {
+            return Err(Invalid::value("agent", "Exactly one of 'agent' and 'agent_id' must be given."));
+        }
+        let items = self.input.ok_or_else(|| Invalid::missing("input"))?.items;
+        let spec = match self.agent_id {
+            Some(_) => None,
+            None => {
+                let mut spec = Spec::plain("");
+                config::apply(&mut spec, "agent", self.agent)?;
+                spec.limits = config::limits(&spec, limits);
+                Some(Arc::new(spec))
+            }
+        };
+        Ok(NewSession { agent: self.agent_id, spec, items, metadata: self.metadata })
+    }
+
     /// The command. `saved` is the agent that `agent_id` names.
     ///
     /// # Errors
     /// The field of `agent` that is wrong or not served.
-    pub fn command(self, saved: Option<(AgentId, &Agent)>, limits: Limits) -> Result<Command, Invalid> {
-        let mut spec = saved.map_or_else(|| Spec::plain(""), |(_, agent)| (*agent.definition.spec).clone());
+    pub fn command(self, saved: Option<&Version>, limits: Limits) -> Result<Command, Invalid> {
+        let mut spec = saved.map_or_else(|| Spec::plain(""), |version| (*version.definition.spec).clone());
         config::apply(&mut spec, "agent", self.agent)?;
         spec.limits = config::limits(&spec, limits);
-        let agent = saved.map(|(id, agent)| AgentRef {
-            agent: id,
-            version: agent.version,
-            name: agent.definition.name.clone(),
-        });
+        let agent = saved.map(Version::reference);
         let created = Created {
             kind: Kind::Agent,
             spec: Arc::new(spec),
@@ -134,21 +155,54 @@ fn shortened(text: &str) -> &str {
     &text[..end]
 }
 
-/// A change of a session: only its metadata can change. `None` where the request changes nothing.
+/// A change of a session: its metadata, its parameters, and what later turns run with. `None` where the request changes
+/// nothing.
 ///
 /// # Errors
 /// The field that is wrong or not served.
-pub fn update_session(body: Object) -> Result<Option<Command>, Invalid> {
-    let clears = body.get("metadata").is_some_and(Value::is_null);
+pub fn update_session(known: &State, body: Object) -> Result<Option<Command>, Invalid> {
+    let is_null = |name: &str| body.get(name).is_some_and(Value::is_null);
+    let (clears, clears_cache) = (is_null("metadata"), is_null("prompt_cache_options"));
     let mut fields = Fields::root(body);
     refuse_unserved(&mut fields)?;
-    for name in ["agent", "prompt_cache_options"] {
-        if fields.take(name).is_some() {
-            return Err(Invalid::unserved(name));
-        }
+    let mut commands = Vec::new();
+    if let Some(replaced) = metadata(&mut fields)?.or_else(|| clears.then(Object::new)) {
+        commands.push(Command::ChangeMetadata(replaced));
     }
-    let replaced = metadata(&mut fields)?.or_else(|| clears.then(Object::new));
-    Ok(replaced.map(Command::ChangeMetadata))
+    let mut echo = known.echo.clone();
+    if let Some(mut cache) = fields.fields("prompt_cache_options")?
+        && let Some(ttl) = cache.choice("ttl", &["30m", "12h"])?
+    {
+        echo.insert("prompt_cache_options".to_owned(), json!({ "ttl": ttl }));
+    } else if clears_cache {
+        echo.shift_remove("prompt_cache_options");
+    }
+    if echo != known.echo {
+        commands.push(Command::ChangeEcho(echo));
+    }
+    if let Some(agent) = fields.object("agent")? {
+        commands.extend(change_agent(known, agent)?);
+    }
+    Ok(match commands.len() {
+        0 | 1 => commands.pop(),
+        _ => Some(Command::All(commands)),
+    })
+}
+
+/// What of a session's agent may change, as the vendor has it.
+fn change_agent(known: &State, mut agent: Object) -> Result<Option<Command>, Invalid> {
+    if let Some(fixed) = agent.keys().find(|name| !CHANGEABLE.contains(&name.as_str())) {
+        return Err(Invalid::unserved(format!("agent.{fixed}")));
+    }
+    // Only the effort is named there; the rest of the reasoning stays.
+    if let Some(Value::Object(reasoning)) = agent.get_mut("reasoning") {
+        let now = &known.spec.reasoning;
+        reasoning.entry("effort").or_insert_with(|| json!(now.effort));
+        reasoning.entry("summary").or_insert_with(|| json!(now.summary));
+    }
+    let mut spec = (*known.spec).clone();
+    config::apply(&mut spec, "agent", agent)?;
+    Ok((spec != *known.spec).then(|| Command::ChangeSpec(Arc::new(spec))))
 }
 
 /// A new saved agent.
@@ -159,19 +213,21 @@ pub fn create_agent(body: Object) -> Result<Command, Invalid> {
     if body.get("model").is_none_or(Value::is_null) {
         return Err(Invalid::missing("model"));
     }
-    let blank = AgentDefinition { name: None, spec: Arc::new(Spec::plain("")), metadata: Object::new() };
-    save_agent(None, &blank, body)
+    let spec = Arc::new(Spec::plain(""));
+    let blank = AgentDefinition { name: None, description: None, spec, metadata: Object::new() };
+    save_agent(None, &blank, body).map(Command::SaveAgent)
 }
 
-/// A change of a saved agent.
+/// The next version of a saved agent, made from `known`. `None` where the request changes nothing.
 ///
 /// # Errors
 /// The field that is wrong or not served.
-pub fn update_agent(agent: AgentId, known: &AgentDefinition, body: Object) -> Result<Command, Invalid> {
-    save_agent(Some(agent), known, body)
+pub fn update_agent(known: &Version, body: Object) -> Result<Option<Command>, Invalid> {
+    let save = save_agent(Some(known), &known.definition, body)?;
+    Ok((*save.definition != known.definition).then_some(Command::SaveAgent(save)))
 }
 
-fn save_agent(agent: Option<AgentId>, known: &AgentDefinition, mut body: Object) -> Result<Command, Invalid> {
+fn save_agent(of: Option<&Version>, known: &AgentDefinition, mut body: Object) -> Result<SaveAgent, Invalid> {
     let mut definition = known.clone();
     let mut own = Object::new();
     for name in ["name", "metadata"] {
@@ -191,7 +247,8 @@ fn save_agent(agent: Option<AgentId>, known: &AgentDefinition, mut body: Object)
     let mut spec = (*definition.spec).clone();
     config::apply(&mut spec, "", body)?;
     definition.spec = Arc::new(spec);
-    Ok(Command::SaveAgent { agent, definition: Box::new(definition) })
+    let (agent, expected) = (of.map(|version| version.agent), of.map(|version| version.number));
+    Ok(SaveAgent { agent, expected, definition: Box::new(definition) })
 }
 
 /// What `POST …/events` asks: one command, or several that are taken together or not at all.

@@ -72,6 +72,8 @@ pub fn apply(spec: &mut Spec, path: &str, object: Object) -> Result<(), Invalid>
         let limits = fields.fields(LIMITS)?.map(read_limits).transpose()?;
         keep(spec, LIMITS, limits.map(Value::Object));
     }
+    // The vendor compacts whenever a prompt does not fit; "async" says only whether somebody waits for it.
+    spec.compaction.get_or_insert_default();
     refuse_unserved(&mut fields)?;
     keep_rest(spec, fields.rest());
     Ok(())

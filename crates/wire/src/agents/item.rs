@@ -90,7 +90,7 @@ const fn role_of(role: Role) -> &'static str {
     }
 }
 
-fn parts(content: &[Content], role: Role) -> Vec<Value> {
+pub(super) fn parts(content: &[Content], role: Role) -> Vec<Value> {
     let text_kind = if role == Role::Assistant { "output_text" } else { "input_text" };
     let part = |content: &Content| match content {
         Content::Text(text) | Content::Refusal(text) => json!({ "type": text_kind, "text": text }),

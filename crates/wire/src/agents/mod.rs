@@ -1,6 +1,7 @@
 //! The OpenAI Agents API (`OpenAI-Beta: agents=v1`). Requests become commands in `command`; the journal becomes events
 //! in `project`, pages in `page` and objects in `types`. All pure. Start with `project::View`.
 
+pub mod automation;
 pub mod command;
 pub mod config;
 pub mod frame;
@@ -9,8 +10,9 @@ pub mod item;
 pub mod page;
 pub mod project;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tool;
+pub mod trace;
 pub mod types;
 
 pub use frame::{Frame, Place};

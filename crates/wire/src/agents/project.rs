@@ -131,6 +131,22 @@ impl View {
             | Event::SessionDeleted
             | Event::AgentSaved { .. }
             | Event::AgentDeleted { .. }
+            | Event::AgentArchived { .. }
+            | Event::EchoChanged(_)
+            | Event::SessionArchived
+            | Event::GatewayBooked(_)
+            | Event::FileBegun(_)
+            | Event::FilePart(_)
+            | Event::FileCompleted { .. }
+            | Event::AutomationSaved(_)
+            | Event::AutomationPaused { .. }
+            | Event::AutomationResumed { .. }
+            | Event::InvocationBegun(_)
+            | Event::InvocationEnded { .. }
+            | Event::WebhooksSettled(_)
+            | Event::CompactionAsked
+            | Event::ContextReplaced(_)
+            | Event::CompactionSkipped
             | Event::Withheld => {}
         }
     }

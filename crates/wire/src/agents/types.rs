@@ -3,24 +3,24 @@
 use mainstay_session::{
     State,
     event::{Shortfall, TurnEnded, TurnStatus},
-    registry::Agent,
+    registry::Version,
     state::Phase,
 };
-use mainstay_vocabulary::{AgentId, Object, Sequence, SessionId, Timestamp, Usage};
+use mainstay_vocabulary::{Object, Sequence, SessionId, Timestamp, Usage};
 use serde_json::{Value, json};
 
 use super::{agent_id, config, item, session_id, turn_id};
 
 /// A saved agent.
-pub fn agent(id: AgentId, agent: &Agent) -> Value {
+pub fn agent(agent: &Version) -> Value {
     let mut object = config::render(&agent.definition.spec);
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    put("id", json!(format!("agent_{id}")));
+    put("id", json!(format!("agent_{}", agent.agent)));
     put("object", json!("agent"));
     put("name", json!(agent.definition.name));
     put("metadata", Value::Object(agent.definition.metadata.clone()));
     put("created_at", json!(agent.created_at.seconds()));
-    put("updated_at", json!(agent.updated_at.seconds()));
+    put("updated_at", json!(agent.saved_at.seconds()));
     Value::Object(object)
 }
 

@@ -3,9 +3,10 @@
 
 use mainstay_session::{
     Event,
+    compaction::Kept,
     event::{
-        CallOutcome, Created, InferenceEnded, InferenceOutcome, Input, Intended, LateOutcome, Receipt, Shortfall,
-        TurnEnded, TurnStatus, Written,
+        CallOutcome, Created, InferenceEnded, InferenceOutcome, Input, Intended, LateOutcome, Receipt, Replaced,
+        Shortfall, TurnEnded, TurnStatus, Written,
     },
     feed::Recorded,
 };
@@ -71,8 +72,39 @@ fn facts(place: (SessionId, Sequence), event: &Event) -> (&'static str, Value) {
             ("agent_saved", facts)
         }
         Event::AgentDeleted { agent } => ("agent_deleted", json!({ "agent_id": format!("agent_{agent}") })),
+        Event::AgentArchived { agent } => ("agent_archived", json!({ "agent_id": format!("agent_{agent}") })),
+        Event::EchoChanged(echo) => ("echo_changed", json!({ "echo": echo })),
+        Event::SessionArchived => ("session_archived", Value::Null),
+        Event::CompactionAsked => ("compaction_asked", Value::Null),
+        Event::ContextReplaced(replaced) => ("context_replaced", replacement(replaced)),
+        Event::CompactionSkipped => ("compaction_skipped", Value::Null),
         Event::Withheld => ("withheld", Value::Null),
+        Event::FileBegun(head) => ("file_begun", serde_json::to_value(head).unwrap_or_default()),
+        Event::FilePart(part) => ("file_part", json!({ "bytes": part.bytes })),
+        Event::FileCompleted { parts } => ("file_completed", json!({ "parts": parts })),
+        Event::AutomationSaved(saved) => {
+            let facts = json!({ "name": saved.definition.name, "next_at_ms": saved.next_at });
+            ("automation_saved", facts)
+        }
+        Event::AutomationPaused { reason } => ("automation_paused", json!({ "reason": reason })),
+        Event::AutomationResumed { next_at } => ("automation_resumed", json!({ "next_at_ms": next_at })),
+        Event::InvocationBegun(begun) => ("invocation_begun", serde_json::to_value(begun).unwrap_or_default()),
+        Event::InvocationEnded { invocation, outcome } => {
+            ("invocation_ended", json!({ "invocation": invocation.0, "outcome": outcome }))
+        }
+        Event::WebhooksSettled(settled) => ("webhooks_settled", serde_json::to_value(settled).unwrap_or_default()),
+        Event::GatewayBooked(booked) => ("gateway_booked", serde_json::to_value(booked).unwrap_or_default()),
     }
+}
+
+/// A context that begins anew: the digest, and which items stay word for word.
+fn replacement(replaced: &Replaced) -> Value {
+    let ids = |kept: &[Kept]| kept.iter().map(|kept| kept.id.to_string()).collect::<Vec<_>>();
+    json!({
+        "digest": replaced.digest.as_ref().map(|digest| &digest.text),
+        "kept_before": ids(&replaced.stays.before),
+        "kept_after": ids(&replaced.stays.after),
+    })
 }
 
 fn begun(created: &Created) -> Value {
@@ -121,6 +153,7 @@ fn intent(intended: &Intended) -> Value {
         "max_output_tokens": route.max_output_tokens,
         "context": intended.context.0,
         "prompt_digest": intended.prompt,
+        "purpose": intended.purpose,
         "continues_item": intended.continues.map(|item| item.to_string()),
     })
 }

@@ -74,6 +74,7 @@ pub fn session(state: &State, opening: &Opening) -> Value {
         "usage": types::usage(&state.usage),
         "cost_pico_usd": state.cost.0,
         "parent": state.parent.map(|parent| parent_of(&parent)),
+        "last_turn_id": state.last_turn.as_ref().map(|turn| turn_id(state.session, turn.id)),
         "current_turn_id": state.turn.as_ref().map(|turn| turn_id(state.session, turn.id)),
         "metadata": state.metadata,
         "cursor": cursor.to_string(),
@@ -92,6 +93,10 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
         Kind::Response => "response",
         Kind::Conversation => "conversation",
         Kind::Registry => "registry",
+        Kind::Gateway => "gateway",
+        Kind::File => "file",
+        Kind::Automation => "automation",
+        Kind::Webhook => "webhook",
     }
 }
 

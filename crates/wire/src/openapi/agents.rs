@@ -86,8 +86,23 @@ fn bodies() -> Vec<(&'static str, Value)> {
         ("AgentConfiguration", configuration()),
         ("AgentBody", agent),
         ("SessionBody", session),
-        ("SessionUpdate", object([("metadata?", nullable(reference("Metadata")))])),
+        ("SessionUpdate", update()),
     ]
+}
+
+fn update() -> Value {
+    let effort = nullable(choice(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]));
+    let agent = object([
+        ("model?", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
+        ("reasoning?", object([("effort?", effort)])),
+        ("service_tier?", nullable(choice(&["auto", "default"]))),
+        ("tools?", nullable(list(reference("Tool")))),
+    ]);
+    object([
+        ("metadata?", nullable(reference("Metadata"))),
+        ("agent?", nullable(agent)),
+        ("prompt_cache_options?", nullable(object([("ttl?", choice(&["30m", "12h"]))]))),
+    ])
 }
 
 fn inputs() -> Vec<(&'static str, Value)> {

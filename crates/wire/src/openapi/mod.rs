@@ -2,24 +2,27 @@
 //! server takes and gives, not all that the vendors define. Start with `document`.
 
 mod agents;
+mod automations;
+mod files;
+mod gateway;
+mod managed;
 mod native;
 mod operation;
+mod parameter;
 mod responses;
 mod schema;
 
 use serde_json::{Map, Value, json};
 
-pub use self::operation::{OPERATIONS, Operation};
+pub use self::operation::{Operation, operations};
 use self::{
-    operation::{Answer, PARAMETERS},
+    operation::Answer,
+    parameter::{PARAMETERS, Parameter},
     schema::reference,
 };
 
 /// Where the wires are; paths of the table are relative to each.
 pub const BASES: [&str; 2] = ["/v1", "/openai/v1"];
-
-/// Where the native wire is.
-pub const NATIVE_BASE: &str = "/mainstay/v1";
 
 /// The document as indented JSON, without a line break at the end.
 pub fn document() -> String {
@@ -38,6 +41,9 @@ pub fn document() -> String {
             { "name": "Agents", "description": "Agents and their sessions." },
             { "name": "Responses", "description": "Stateful responses." },
             { "name": "Conversations", "description": "Items that responses append to." },
+            { "name": "Files", "description": "Stored files, for conversations to refer to." },
+            { "name": "Gateway", "description": "Inferences without a session, any format to any upstream." },
+            { "name": "Claude Managed Agents", "description": "Anthropic's agents and sessions; the same journals." },
             { "name": "Models", "description": "What may be asked for." },
             { "name": "Native", "description": "What no vendor's API has: journals, costs, forks." },
             { "name": "Health", "description": "Whether the server lives; no key needed." },
@@ -52,6 +58,9 @@ pub fn document() -> String {
             "responses": { "Error": {
                 "description": "Refused or failed; nothing has changed unless the message says otherwise.",
                 "content": { "application/json": { "schema": reference("Error") } },
+            }, "AnthropicError": {
+                "description": "The same in the shape of Anthropic's APIs.",
+                "content": { "application/json": { "schema": reference("AnthropicError") } },
             }},
             "schemas": schemas(),
         },
@@ -61,12 +70,14 @@ pub fn document() -> String {
 }
 
 fn schemas() -> Map<String, Value> {
-    let all = schema::common().into_iter().chain(agents::schemas()).chain(responses::schemas()).chain(native::schemas());
+    let all =
+        schema::common().into_iter().chain(agents::schemas()).chain(automations::schemas()).chain(responses::schemas()).chain(native::schemas());
+    let all = all.chain(files::schemas()).chain(gateway::schemas()).chain(managed::schemas());
     all.map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
 fn parameters() -> Map<String, Value> {
-    let shown = |parameter: &operation::Parameter| {
+    let shown = |parameter: &Parameter| {
         json!({
             "name": parameter.name, "in": parameter.place, "required": false, "description": parameter.description,
             "schema": (parameter.schema)(),
@@ -77,7 +88,7 @@ fn parameters() -> Map<String, Value> {
 
 fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
-    for operation in OPERATIONS {
+    for operation in operations() {
         let path = paths.entry(operation.path).or_insert_with(|| path_item(operation));
         path[operation.method] = shown(operation);
     }
@@ -87,10 +98,8 @@ fn paths() -> Map<String, Value> {
 /// What the operations of a path have in common: its parameters, and its own base where it has one.
 fn path_item(operation: &Operation) -> Value {
     let mut item = Map::new();
-    if operation.is_open {
+    if operation.is_open || operation.is_whole {
         item.insert("servers".to_owned(), json!([{ "url": "/" }]));
-    } else if operation.is_native {
-        item.insert("servers".to_owned(), json!([{ "url": NATIVE_BASE }]));
     }
     let names: Vec<_> = operation.path_parameters().collect();
     if !names.is_empty() {
@@ -112,15 +121,15 @@ fn shown(operation: &Operation) -> Value {
         let named = |name: &&str| json!({ "$ref": format!("#/components/parameters/{name}") });
         shown["parameters"] = operation.parameters.iter().map(named).collect();
     }
+    let media_type = if operation.is_form { "multipart/form-data" } else { "application/json" };
     if let Some(body) = operation.body {
-        shown["requestBody"] =
-            json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
+        shown["requestBody"] = json!({ "required": true, "content": { media_type: { "schema": reference(body) } } });
     }
-    shown["responses"] = answers(&operation.answer);
+    shown["responses"] = answers(&operation.answer, operation.errors);
     shown
 }
 
-fn answers(answer: &Answer) -> Value {
+fn answers(answer: &Answer, errors: &str) -> Value {
     let (status, content) = match answer {
         Answer::Json(name) => ("200", json!({ "application/json": { "schema": reference(name) } })),
         Answer::Events(name) => ("200", json!({ "text/event-stream": { "schema": reference(name) } })),
@@ -131,6 +140,7 @@ fn answers(answer: &Answer) -> Value {
             }),
         ),
         Answer::Text => ("200", json!({ "text/plain": { "schema": { "type": "string" } } })),
+        Answer::Content => ("200", json!({ "application/octet-stream": { "schema": { "type": "string" } } })),
         Answer::Accepted => ("202", Value::Null),
     };
     let description = if status == "202" { "Accepted: it is on disk." } else { "Done." };
@@ -138,7 +148,7 @@ fn answers(answer: &Answer) -> Value {
     if !content.is_null() {
         good["content"] = content;
     }
-    json!({ status: good, "default": { "$ref": "#/components/responses/Error" } })
+    json!({ status: good, "default": { "$ref": format!("#/components/responses/{errors}") } })
 }
 
 #[cfg(test)]
@@ -156,9 +166,9 @@ mod tests {
 
     #[test]
     fn operations_are_told_apart() {
-        let ids: BTreeSet<_> = OPERATIONS.iter().map(|operation| operation.id).collect();
-        let places: BTreeSet<_> = OPERATIONS.iter().map(|operation| (operation.method, operation.path)).collect();
-        assert_eq!((ids.len(), places.len()), (OPERATIONS.len(), OPERATIONS.len()));
+        let ids: BTreeSet<_> = operations().map(|operation| operation.id).collect();
+        let places: BTreeSet<_> = operations().map(|operation| (operation.method, operation.path)).collect();
+        assert_eq!((ids.len(), places.len()), (operations().count(), operations().count()));
     }
 
     #[test]

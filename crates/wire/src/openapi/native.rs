@@ -7,7 +7,8 @@ use super::schema::{any_object, choice, constant, count, flag, list, nullable, o
 /// All of them.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let fork = object([("turn_id?", nullable(text())), ("metadata?", nullable(reference("Metadata")))]);
-    let journal = object([("object", constant("list")), ("data", list(reference("JournalEvent"))), ("has_more", flag())]);
+    let journal =
+        object([("object", constant("list")), ("data", list(reference("JournalEvent"))), ("has_more", flag())]);
     vec![
         ("SessionInShort", session()),
         ("SessionInShortList", page("SessionInShort")),
@@ -43,6 +44,7 @@ fn session() -> Value {
         ("usage", reference("Usage")),
         ("cost_pico_usd", cost),
         ("parent", nullable(parent)),
+        ("last_turn_id", nullable(text())),
         ("current_turn_id", nullable(text())),
         ("metadata", reference("Metadata")),
         ("cursor", cursor),

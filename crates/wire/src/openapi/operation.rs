@@ -1,11 +1,6 @@
 //! The table of operations. To serve another one, add its row here; a test compares the rows with what is served.
 
-use serde_json::{Value, json};
-
-use super::{
-    BASES, NATIVE_BASE,
-    schema::{flag, list, text},
-};
+use super::BASES;
 
 /// One method of one path.
 #[derive(Debug)]
@@ -20,14 +15,18 @@ pub struct Operation {
     pub summary: &'static str,
     /// Whether it is asked for at the root, without a key.
     pub is_open: bool,
-    /// Whether it is of the native wire.
-    pub is_native: bool,
+    /// Whether its path is whole: the native wire has sessions and Anthropic's has agents, too.
+    pub is_whole: bool,
     pub(super) tag: &'static str,
     /// Components of the parameters besides those of the path.
     pub(super) parameters: &'static [&'static str],
     /// Schema of the request's body.
     pub(super) body: Option<&'static str>,
+    /// Whether the body is a form instead of JSON.
+    pub(super) is_form: bool,
     pub(super) answer: Answer,
+    /// The component that shows its errors.
+    pub(super) errors: &'static str,
 }
 
 /// What comes back where nothing is wrong; names are those of schemas.
@@ -38,6 +37,8 @@ pub(super) enum Answer {
     /// Events where the request asks for a stream.
     JsonOrEvents(&'static str, &'static str),
     Text,
+    /// A file's content.
+    Content,
     Accepted,
 }
 
@@ -48,7 +49,20 @@ impl Operation {
     }
 
     const fn new(method: &'static str, path: &'static str, (id, summary): Named, answer: Answer) -> Self {
-        Self { method, path, id, summary, is_open: false, is_native: false, tag: "", parameters: &[], body: None, answer }
+        Self {
+            method,
+            path,
+            id,
+            summary,
+            is_open: false,
+            is_whole: false,
+            tag: "",
+            parameters: &[],
+            body: None,
+            is_form: false,
+            answer,
+            errors: "Error",
+        }
     }
 
     const fn of(mut self, tag: &'static str) -> Self {
@@ -56,31 +70,41 @@ impl Operation {
         self
     }
 
-    const fn takes(mut self, body: &'static str) -> Self {
+    pub(super) const fn managed(mut self) -> Self {
+        self.tag = MANAGED;
+        self.is_whole = true;
+        self.in_anthropic_shape()
+    }
+
+    const fn in_anthropic_shape(mut self) -> Self {
+        self.errors = "AnthropicError";
+        self
+    }
+
+    const fn takes_form(mut self, body: &'static str) -> Self {
+        self.is_form = true;
+        self.takes(body)
+    }
+
+    pub(super) const fn takes(mut self, body: &'static str) -> Self {
         self.body = Some(body);
         self
     }
 
-    const fn with(mut self, parameters: &'static [&'static str]) -> Self {
+    pub(super) const fn with(mut self, parameters: &'static [&'static str]) -> Self {
         self.parameters = parameters;
         self
     }
 
     const fn native(mut self) -> Self {
         self.tag = NATIVE;
-        self.is_native = true;
+        self.is_whole = true;
         self
     }
 
     /// Where its path begins.
     pub const fn bases(&self) -> &'static [&'static str] {
-        if self.is_open {
-            &[""]
-        } else if self.is_native {
-            &[NATIVE_BASE]
-        } else {
-            &BASES
-        }
+        if self.is_open || self.is_whole { &[""] } else { &BASES }
     }
 
     const fn open(mut self) -> Self {
@@ -90,17 +114,17 @@ impl Operation {
 }
 
 /// An operation's id and summary.
-type Named = (&'static str, &'static str);
+pub(super) type Named = (&'static str, &'static str);
 
-const fn get(path: &'static str, named: Named, answer: Answer) -> Operation {
+pub(super) const fn get(path: &'static str, named: Named, answer: Answer) -> Operation {
     Operation::new("get", path, named, answer)
 }
 
-const fn post(path: &'static str, named: Named, answer: Answer) -> Operation {
+pub(super) const fn post(path: &'static str, named: Named, answer: Answer) -> Operation {
     Operation::new("post", path, named, answer)
 }
 
-const fn delete(path: &'static str, named: Named, answer: Answer) -> Operation {
+pub(super) const fn delete(path: &'static str, named: Named, answer: Answer) -> Operation {
     Operation::new("delete", path, named, answer)
 }
 
@@ -108,76 +132,22 @@ const AGENTS: &str = "Agents";
 const RESPONSES: &str = "Responses";
 const CONVERSATIONS: &str = "Conversations";
 const MODELS: &str = "Models";
+const GATEWAY: &str = "Gateway";
+const FILES: &str = "Files";
 const NATIVE: &str = "Native";
 const HEALTH: &str = "Health";
-
-/// A parameter that several operations have: all are optional.
-pub(super) struct Parameter {
-    pub(super) component: &'static str,
-    pub(super) name: &'static str,
-    pub(super) place: &'static str,
-    pub(super) description: &'static str,
-    pub(super) schema: fn() -> Value,
-}
-
-const fn query(name: &'static str, description: &'static str, schema: fn() -> Value) -> Parameter {
-    Parameter { component: name, name, place: "query", description, schema }
-}
-
-const fn header(
-    component: &'static str,
-    name: &'static str,
-    description: &'static str,
-    schema: fn() -> Value,
-) -> Parameter {
-    Parameter { component, name, place: "header", description, schema }
-}
-
-/// The parameters that `Operation::parameters` names.
-pub(super) const PARAMETERS: &[Parameter] = &[
-    header(
-        "IdempotencyKey",
-        "Idempotency-Key",
-        "A repeated request with the same key is taken once.",
-        || json!({ "type": "string", "minLength": 1, "maxLength": 255 }),
-    ),
-    header("LastEventId", "Last-Event-ID", "The id of the last event that the client has; beats `after`.", text),
-    query("after", "The id of the element or event before the first one wanted.", text),
-    query(
-        "limit",
-        "Most elements of the page.",
-        || json!({ "type": "integer", "minimum": 1, "maximum": 100, "default": 20 }),
-    ),
-    query("order", "By creation.", || json!({ "type": "string", "enum": ["asc", "desc"], "default": "desc" })),
-    query("agent_id", "Only sessions of this agent.", text),
-    query("include", "What else to show of an item; `reasoning.encrypted_content` is the one that matters.", || {
-        list(text())
-    }),
-    query("include_obfuscation", "Whether events carry padding.", flag),
-    query("stream", "Whether to answer with events.", flag),
-    query(
-        "starting_after",
-        "With `stream=true`: the `sequence_number` of the last event that the client has.",
-        || json!({ "type": "integer", "minimum": 0 }),
-    ),
-    query(
-        "after_sequence",
-        "The sequence of the event before the first one wanted.",
-        || json!({ "type": "integer", "minimum": 0, "default": 0 }),
-    ),
-    query(
-        "metadata",
-        "Only sessions with these pairs, as `metadata[key]=value`.",
-        || json!({ "type": "object", "additionalProperties": text() }),
-    ),
-];
+const MANAGED: &str = "Claude Managed Agents";
 
 const PAGE: &[&str] = &["after", "limit", "order"];
 const ITEM_PAGE: &[&str] = &["after", "limit", "order", "include"];
-const KEYED: &[&str] = &["IdempotencyKey"];
+pub(super) const KEYED: &[&str] = &["IdempotencyKey"];
 
 /// Every operation that is served.
-pub const OPERATIONS: &[Operation] = &[
+pub fn operations() -> impl Iterator<Item = &'static Operation> {
+    OPERATIONS.iter().chain(super::managed::OPERATIONS)
+}
+
+const OPERATIONS: &[Operation] = &[
     post("/agents", ("createAgent", "Saves an agent."), Answer::Json("Agent"))
         .of(AGENTS)
         .takes("AgentBody")
@@ -201,7 +171,7 @@ pub const OPERATIONS: &[Operation] = &[
         .of(AGENTS)
         .with(&["after", "limit", "order", "agent_id", "metadata"]),
     get("/agents/sessions/{session_id}", ("getSession", "A session as it stands."), Answer::Json("Session")).of(AGENTS),
-    post("/agents/sessions/{session_id}", ("updateSession", "Replaces the metadata."), Answer::Json("Session"))
+    post("/agents/sessions/{session_id}", ("updateSession", "Replaces the metadata, and what later turns run with."), Answer::Json("Session"))
         .of(AGENTS)
         .takes("SessionUpdate")
         .with(KEYED),
@@ -240,12 +210,71 @@ pub const OPERATIONS: &[Operation] = &[
     get("/agents/sessions/{session_id}/subagents", ("listSubagents", "Always empty yet."), Answer::Json("EmptyList"))
         .of(AGENTS)
         .with(PAGE),
-    get("/agents/sessions/{session_id}/traces", ("listTraces", "Always empty yet."), Answer::Json("EmptyList"))
+    get("/agents/sessions/{session_id}/traces", ("listTraces", "The turns as OTLP traces."), Answer::Json("TraceList"))
         .of(AGENTS)
         .with(PAGE),
     get("/agents/sessions/{session_id}/artifacts", ("listArtifacts", "Always empty yet."), Answer::Json("EmptyList"))
         .of(AGENTS)
         .with(PAGE),
+    post(
+        "/agents/automations",
+        ("createAutomation", "Makes an automation: once, or by a cron expression in a time zone."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS)
+    .takes("AutomationBody")
+    .with(KEYED),
+    get("/agents/automations", ("listAutomations", "Lists automations."), Answer::Json("AutomationList"))
+        .of(AGENTS)
+        .with(&["after", "limit", "order", "session_id"]),
+    get("/agents/automations/{automation_id}", ("getAutomation", "An automation."), Answer::Json("Automation"))
+        .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}",
+        ("updateAutomation", "Changes an automation."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS)
+    .takes("AutomationUpdate")
+    .with(KEYED),
+    delete(
+        "/agents/automations/{automation_id}",
+        ("deleteAutomation", "Deletes an automation; its sessions stay."),
+        Answer::Json("AutomationDeleted"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/pause",
+        ("pauseAutomation", "Suspends the schedule."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/resume",
+        ("resumeAutomation", "Goes on with the schedule; what passed meanwhile is not made up for."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/invocations",
+        ("createInvocation", "Delivers now."),
+        Answer::Json("Invocation"),
+    )
+    .of(AGENTS)
+    .with(KEYED),
+    get(
+        "/agents/automations/{automation_id}/invocations",
+        ("listInvocations", "Deliveries of the automation."),
+        Answer::Json("InvocationList"),
+    )
+    .of(AGENTS)
+    .with(PAGE),
+    get(
+        "/agents/automations/{automation_id}/invocations/{invocation_id}",
+        ("getInvocation", "A delivery."),
+        Answer::Json("Invocation"),
+    )
+    .of(AGENTS),
     post(
         "/responses",
         ("createResponse", "Makes a response: whole, as events, or in the background."),
@@ -269,6 +298,20 @@ pub const OPERATIONS: &[Operation] = &[
         Answer::Json("Response"),
     )
     .of(RESPONSES),
+    post(
+        "/responses/compact",
+        ("compactResponse", "A digest of a conversation, to be sent as the next input."),
+        Answer::Json("CompactedResponse"),
+    )
+    .of(RESPONSES)
+    .takes("CompactBody"),
+    post(
+        "/responses/input_tokens",
+        ("countInputTokens", "How many tokens a request's prompt has; nothing is made."),
+        Answer::Json("InputTokens"),
+    )
+    .of(RESPONSES)
+    .takes("ResponseBody"),
     get(
         "/responses/{response_id}/input_items",
         ("listInputItems", "What the response was asked."),
@@ -316,26 +359,81 @@ pub const OPERATIONS: &[Operation] = &[
         Answer::Json("Conversation"),
     )
     .of(CONVERSATIONS),
+    get("/files", ("listFiles", "Stored files."), Answer::Json("FileList"))
+        .of(FILES)
+        .with(&["after", "limit", "order", "purpose"]),
+    post("/files", ("createFile", "Stores a file."), Answer::Json("File")).of(FILES).takes_form("FileForm"),
+    get("/files/{file_id}", ("getFile", "A stored file."), Answer::Json("File")).of(FILES),
+    delete("/files/{file_id}", ("deleteFile", "Erases a file."), Answer::Json("FileDeleted")).of(FILES),
+    get("/files/{file_id}/content", ("getFileContent", "A file's content."), Answer::Content).of(FILES),
+    post("/uploads", ("createUpload", "Begins a file that comes in parts."), Answer::Json("Upload"))
+        .of(FILES)
+        .takes("UploadBody"),
+    post("/uploads/{upload_id}/parts", ("addUploadPart", "Adds a part."), Answer::Json("UploadPart"))
+        .of(FILES)
+        .takes_form("PartForm"),
+    post("/uploads/{upload_id}/complete", ("completeUpload", "Makes the file of its parts."), Answer::Json("Upload"))
+        .of(FILES)
+        .takes("CompletionBody"),
+    post("/uploads/{upload_id}/cancel", ("cancelUpload", "Erases what came."), Answer::Json("Upload")).of(FILES),
+    post(
+        "/chat/completions",
+        ("createChatCompletion", "Makes one inference, in the form of OpenAI's Chat Completions."),
+        Answer::JsonOrEvents("ChatCompletion", "ChatCompletionChunk"),
+    )
+    .of(GATEWAY)
+    .takes("ChatBody"),
+    post(
+        "/messages",
+        ("createMessage", "Makes one inference, in the form of Anthropic's Messages."),
+        Answer::JsonOrEvents("Message", "MessageEvent"),
+    )
+    .of(GATEWAY)
+    .takes("MessagesBody")
+    .in_anthropic_shape(),
+    post("/messages/count_tokens", ("countMessageTokens", "Counts a prompt's tokens."), Answer::Json("TokenCount"))
+        .of(GATEWAY)
+        .takes("CountBody")
+        .in_anthropic_shape(),
+    post("/embeddings", ("createEmbedding", "Embeds texts."), Answer::Json("EmbeddingList"))
+        .of(GATEWAY)
+        .takes("EmbeddingsBody"),
     get("/models", ("listModels", "Names that may be asked for."), Answer::Json("ModelList")).of(MODELS),
     get("/models/{model}", ("getModel", "A model."), Answer::Json("Model")).of(MODELS),
-    get("/sessions", ("listSessionsInShort", "Sessions with their first words and cost."), Answer::Json("SessionInShortList"))
-        .native()
-        .with(PAGE),
-    get("/sessions/{session_id}", ("getSessionInShort", "A session in short."), Answer::Json("SessionInShort")).native(),
     get(
-        "/sessions/{session_id}/journal",
+        "/mainstay/v1/sessions",
+        ("listSessionsInShort", "Sessions with their first words and cost."),
+        Answer::Json("SessionInShortList"),
+    )
+    .native()
+    .with(PAGE),
+    get(
+        "/mainstay/v1/sessions/{session_id}",
+        ("getSessionInShort", "A session in short."),
+        Answer::Json("SessionInShort"),
+    )
+    .native(),
+    get(
+        "/mainstay/v1/sessions/{session_id}/journal",
         ("readJournal", "Events of the session's journal: what was decided, each attempt and its receipt."),
         Answer::Json("JournalPage"),
     )
     .native()
-    .with(&["after_sequence", "limit"]),
+    .with(&["after_sequence", "EventLimit"]),
     post(
-        "/sessions/{session_id}/fork",
+        "/mainstay/v1/sessions/{session_id}/fork",
         ("forkSession", "Begins a session that inherits everything up to the end of a turn."),
         Answer::Json("SessionInShort"),
     )
     .native()
     .takes("ForkBody")
+    .with(KEYED),
+    post(
+        "/mainstay/v1/sessions/{session_id}/compact",
+        ("compactSession", "Replaces the context by a digest of it: now, or before the running turn's next inference."),
+        Answer::Json("SessionInShort"),
+    )
+    .native()
     .with(KEYED),
     get("/healthz", ("isAlive", "Answers as soon as the server serves."), Answer::Text).of(HEALTH).open(),
     get("/readyz", ("isReady", "503 while the server stops."), Answer::Text).of(HEALTH).open(),

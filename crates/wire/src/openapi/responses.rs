@@ -51,6 +51,9 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("InputItem", input_item()),
         ("Item", item()),
         ("Response", response()),
+        ("CompactBody", compact_body()),
+        ("CompactedResponse", compacted()),
+        ("InputTokens", object([("object", constant("response.input_tokens")), ("input_tokens", count())])),
         ("ResponseEvent", event()),
         ("ItemList", page("Item")),
         ("ResponseDeleted", deleted("response")),
@@ -64,6 +67,10 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
 
 fn body() -> Value {
     let reasoning = object([("effort?", nullable(text())), ("summary?", nullable(text()))]);
+    let context_management = object([
+        ("type", constant("compaction")),
+        ("compact_threshold?", nullable(json!({ "type": "integer", "minimum": 1_000 }))),
+    ]);
     let text_options = object([
         ("format?", nullable(reference("TextFormat"))),
         ("verbosity?", nullable(choice(&["low", "medium", "high"]))),
@@ -91,11 +98,40 @@ fn body() -> Value {
         ("reasoning?", nullable(reasoning)),
         ("text?", nullable(text_options)),
         ("truncation?", nullable(choice(&["auto", "disabled"]))),
+        ("context_management?", nullable(list(context_management))),
+        ("top_logprobs?", nullable(json!({ "type": "integer", "minimum": 0, "maximum": 20 }))),
+        ("service_tier?", nullable(text())),
+        ("prompt_cache_key?", nullable(text())),
+        ("prompt_cache_retention?", nullable(text())),
+        ("safety_identifier?", nullable(text())),
         ("metadata?", nullable(reference("Metadata"))),
     ]);
     body["description"] =
         json!("`input` may be left out with `previous_response_id` or `conversation`, not with both.");
     body
+}
+
+fn compact_body() -> Value {
+    let mut body = object([
+        ("model", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
+        ("input?", nullable(any_of([text(), list(reference("InputItem"))]))),
+        ("instructions?", nullable(text())),
+        ("previous_response_id?", nullable(text())),
+        ("prompt_cache_key?", nullable(text())),
+        ("service_tier?", nullable(text())),
+    ]);
+    body["description"] = json!("`input` may be left out with `previous_response_id`. Nothing is stored.");
+    body
+}
+
+fn compacted() -> Value {
+    object([
+        ("id", text()),
+        ("object", constant("response.compaction")),
+        ("created_at", seconds()),
+        ("output", list(reference("Item"))),
+        ("usage", reference("Usage")),
+    ])
 }
 
 fn tool_choice() -> Value {
@@ -123,6 +159,8 @@ fn input_item() -> Value {
         ]),
         object([("type", constant("reasoning")), ("summary?", nullable(list(any_object())))]),
         object([("type?", nullable(constant("item_reference"))), ("id", text())]),
+        object([("type", constant("compaction")), ("encrypted_content", text())]),
+        object([("type", constant("compaction_trigger"))]),
     ])
 }
 
@@ -199,6 +237,7 @@ fn event() -> Value {
         ("text?", text()),
         ("refusal?", text()),
         ("arguments?", text()),
+        ("logprobs?", list(any_object())),
         ("obfuscation?", text()),
     ])
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use mainstay_session::{
     Spec,
-    event::TurnOptions,
-    spec::{CallMode, Interruption, Limits, Retention},
+    event::{Task, TurnOptions},
+    spec::{CallMode, Compaction, Interruption, Limits, Retention, Truncation},
 };
 use mainstay_vocabulary::{
     Object, SessionId, TurnId,
-    inference::{Reasoning, Sampling, TextFormat},
+    inference::{Extra, Format, Reasoning, Sampling, TextFormat},
 };
 use serde_json::{Value, json};
 
@@ -22,9 +22,8 @@ use super::{
 use crate::fields::{Fields, Invalid, metadata};
 
 /// Parameters that are refused where they are given: they would change what is answered.
-const UNSERVED: [&str; 11] = [
+const UNSERVED: [&str; 10] = [
     "prompt",
-    "context_management",
     "moderation",
     "access_programs",
     "background_options",
@@ -40,20 +39,30 @@ const UNSERVED: [&str; 11] = [
 const ECHOED: [&str; 5] =
     ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"];
 
-/// What `include` may name. All but the last ask for things that a Response here holds anyway or never has.
-const INCLUDABLE: [&str; 7] = [
+/// Parameters that only an upstream of the same format knows; sent there, left out elsewhere.
+const FORWARDED: [&str; 5] =
+    ["service_tier", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+
+/// What `include` may name. All but the last two ask for things that a Response here holds anyway or never has.
+const INCLUDABLE: [&str; 8] = [
     "file_search_call.results",
     "web_search_call.results",
     "web_search_call.action.sources",
     "message.input_image.image_url",
     "computer_call_output.output.image_url",
     "code_interpreter_call.outputs",
+    LOGPROBS,
     ENCRYPTED,
 ];
+const LOGPROBS: &str = "message.output_text.logprobs";
 const ENCRYPTED: &str = "reasoning.encrypted_content";
 
+/// Least `compact_threshold`, the vendor's: below it every step would compact.
+const MIN_THRESHOLD: u64 = 1_000;
 /// Most entries of `include`.
 const MAX_INCLUDES: usize = 32;
+/// Most entries of `context_management`; there is one type.
+const MAX_CONTEXT_MANAGEMENT: usize = 8;
 /// Longest text of a parameter that is only echoed, bytes: it is kept with every turn.
 const MAX_ECHO: usize = 4_096;
 /// Most other unknown parameters that are kept, bytes of JSON.
@@ -94,26 +103,73 @@ impl CreateResponse {
         if background && !store {
             return Err(Invalid::value("background", "'background' requires 'store' to be true."));
         }
-        let shape = read_shape(&mut fields)?;
+        let (shape, wants_logprobs) = read_shape(&mut fields)?;
         let (previous, conversation) = read_place(&mut fields)?;
         if conversation.is_some() && !store {
             return Err(Invalid::value("store", "A response in a conversation is stored."));
         }
+        let mut task = Task::Answer;
         let input = match fields.take("input") {
-            Some(input) => input::read(input, "input")?,
+            Some(mut input) => {
+                if input::take_trigger(&mut input) {
+                    task = Task::Compact;
+                }
+                input::read(input, "input")?
+            }
             None if previous.is_some() || conversation.is_some() => Vec::new(),
             None => return Err(Invalid::missing("input")),
         };
         let mut echo = Object::new();
         let mut spec = read_spec(&mut fields, &mut echo)?;
+        spec.sampling.top_logprobs = read_logprobs(&mut fields, wants_logprobs)?;
+        spec.compaction = read_context_management(&mut fields)?;
         spec.limits = limits;
         spec.retention = if store { Retention::Keep } else { Retention::ReceiptOnly };
+        spec.extra = read_extra(&fields, &echo);
         read_echo(fields, &mut echo)?;
+        if echo.get("truncation") == Some(&json!("auto")) {
+            spec.truncation = Truncation::Auto;
+        }
         if background {
             echo.insert("background".to_owned(), json!(true));
         }
-        let options = TurnOptions { previous, echo };
+        let options = TurnOptions { task, previous, echo };
         Ok(Self { spec: Arc::new(spec), options, input, conversation, stream, background, shape })
+    }
+
+    /// Reads the body of `POST /responses/compact`. Nothing of it is kept: its answer is the client's next input.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_compaction(mut body: Object, limits: Limits) -> Result<Self, Invalid> {
+        for name in ["stream", "background", "store", "conversation", "context_management"] {
+            if body.get(name).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))) {
+                return Err(Invalid::unserved(name));
+            }
+        }
+        body.insert("store".to_owned(), json!(false));
+        let mut request = Self::read(body, limits)?;
+        request.options.task = Task::Compact;
+        Ok(request)
+    }
+
+    /// Reads the body of `POST /responses/input_tokens`: as a Response that is not made.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_count(mut body: Object, limits: Limits) -> Result<Self, Invalid> {
+        for name in ["stream", "background", "store", "personality"] {
+            if body.get(name).is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))) {
+                return Err(Invalid::unserved(name));
+            }
+        }
+        let is_alone = ["input", "previous_response_id", "conversation"]
+            .iter()
+            .all(|name| body.get(*name).is_none_or(Value::is_null));
+        if is_alone {
+            body.insert("input".to_owned(), json!([]));
+        }
+        Self::read(body, limits)
     }
 
     /// Whether nothing of it may be kept.
@@ -130,14 +186,41 @@ fn refuse_unserved(fields: &mut Fields) -> Result<(), Invalid> {
             Some(_) => return Err(Invalid::unserved(name)),
         }
     }
-    let logprobs = fields.count("top_logprobs", 0..=20)?;
-    if logprobs.is_some_and(|count| count > 0) {
-        return Err(Invalid::unserved("top_logprobs"));
-    }
     Ok(())
 }
 
-fn read_shape(fields: &mut Fields) -> Result<Shape, Invalid> {
+/// Whether log probabilities are asked for, and how many alternatives.
+fn read_logprobs(fields: &mut Fields, wanted: bool) -> Result<Option<u64>, Invalid> {
+    let count = fields.count("top_logprobs", 0..=20)?;
+    Ok(count.filter(|count| wanted || *count > 0).or(wanted.then_some(0)))
+}
+
+/// `context_management`: the only type is `compaction`.
+fn read_context_management(fields: &mut Fields) -> Result<Option<Compaction>, Invalid> {
+    let mut compaction = None;
+    let entries = fields.list("context_management", MAX_CONTEXT_MANAGEMENT)?.unwrap_or_default();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let mut entry = Fields::at(format!("context_management[{index}]"), entry)?;
+        if entry.choice("type", &["compaction"])?.is_none() {
+            return Err(Invalid::missing(entry.path("type")));
+        }
+        let threshold_tokens = entry.count("compact_threshold", MIN_THRESHOLD..=u64::MAX)?;
+        compaction = Some(Compaction { threshold_tokens });
+    }
+    Ok(compaction)
+}
+
+/// What an upstream of the same format is sent besides what has a canonical meaning.
+fn read_extra(fields: &Fields, echo: &Object) -> Option<Arc<Extra>> {
+    let named = FORWARDED.iter().filter_map(|name| Some(((*name).to_owned(), fields.get(name)?.clone())));
+    let mut sent: Object = named.filter(|(_, value)| value.is_string()).collect();
+    if let Some(verbosity) = echo.get("verbosity") {
+        sent.insert("text".to_owned(), json!({ "verbosity": verbosity }));
+    }
+    (!sent.is_empty()).then(|| Arc::new(Extra { format: Format::OpenAiResponses, fields: sent }))
+}
+
+fn read_shape(fields: &mut Fields) -> Result<(Shape, bool), Invalid> {
     let mut names = Vec::new();
     for (index, value) in fields.list("include", MAX_INCLUDES)?.unwrap_or_default().into_iter().enumerate() {
         let Value::String(name) = value else { return Err(Invalid::kind(format!("include[{index}]"), "a string")) };
@@ -147,7 +230,8 @@ fn read_shape(fields: &mut Fields) -> Result<Shape, Invalid> {
         Some(mut options) => options.flag("include_obfuscation")?.unwrap_or(false),
         None => false,
     };
-    shape(names.iter().map(String::as_str), obfuscated)
+    let wants_logprobs = names.iter().any(|name| name == LOGPROBS);
+    Ok((shape(names.iter().map(String::as_str), obfuscated)?, wants_logprobs))
 }
 
 /// What `include` and `include_obfuscation` ask for.
@@ -157,9 +241,6 @@ fn read_shape(fields: &mut Fields) -> Result<Shape, Invalid> {
 pub fn shape<'a>(include: impl Iterator<Item = &'a str>, obfuscated: bool) -> Result<Shape, Invalid> {
     let mut shape = Shape { encrypted: false, obfuscated };
     for name in include {
-        if name == "message.output_text.logprobs" {
-            return Err(Invalid { param: "include".to_owned(), ..Invalid::unserved(name) });
-        }
         if !INCLUDABLE.contains(&name) {
             let message = format!("'include' may name {}.", INCLUDABLE.join(", "));
             return Err(Invalid::value("include", message));

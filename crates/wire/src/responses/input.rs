@@ -6,7 +6,7 @@ use mainstay_vocabulary::{
 };
 use serde_json::Value;
 
-use super::item::read_opaque;
+use super::item::{STORED, read_opaque};
 use crate::fields::{Fields, Invalid};
 
 /// Most items in one input: what a session takes at once.
@@ -64,11 +64,34 @@ fn element(value: Value, path: String) -> Result<Element, Invalid> {
         "function_call_output" => read_result(&mut fields)?,
         "reasoning" => read_reasoning(&mut fields)?,
         "item_reference" => return reference(&mut fields),
-        // It asks for a compaction instead of an answer.
-        "compaction_trigger" => return Err(Invalid::unserved(fields.path("type"))),
+        "compaction" => read_digest(&mut fields)?,
+        "compaction_trigger" => {
+            let message = "A 'compaction_trigger' stands at the end of 'input', once.";
+            return Err(Invalid::value(fields.path("type"), message));
+        }
         _ => Item::Other(Value::Object(fields.all())),
     };
     Ok(Element::Item(Box::new(item)))
+}
+
+/// Whether an input ends with the wish for a compaction instead of an answer; takes it out.
+pub fn take_trigger(input: &mut Value) -> bool {
+    let Value::Array(items) = input else { return false };
+    let is_trigger = items.last().and_then(|last| last.get("type")).is_some_and(|kind| kind == "compaction_trigger");
+    if is_trigger {
+        items.pop();
+    }
+    is_trigger
+}
+
+/// A digest that this server made. One of another server cannot be read, and leaving it out would be answering without
+/// what it stands for.
+fn read_digest(fields: &mut Fields) -> Result<Item, Invalid> {
+    let (text, path) = (fields.needed_text("encrypted_content")?, fields.path("encrypted_content"));
+    let text = super::item::read_digest(&text).ok_or_else(|| {
+        Invalid::value(path, "The compaction was not made by this server, which cannot read what it stands for.")
+    })?;
+    Ok(Item::Compaction { text })
 }
 
 fn reference(fields: &mut Fields) -> Result<Element, Invalid> {
@@ -122,14 +145,47 @@ fn read_part(value: Value, path: String) -> Result<Content, Invalid> {
         Some(_) => return Err(Invalid::kind(fields.path("type"), "a string")),
         None => return Err(Invalid::missing(fields.path("type"))),
     };
-    let is_image = kind == "input_image" && fields.get("image_url").is_some_and(Value::is_string);
     match kind.as_str() {
         "input_text" | "output_text" | "text" => Ok(Content::Text(fields.needed_text("text")?)),
         "refusal" => Ok(Content::Refusal(fields.needed_text("refusal")?)),
-        "input_image" if is_image => {
-            Ok(Content::Image { url: fields.needed_text("image_url")?, detail: fields.text("detail")? })
+        "input_image" => {
+            let url = fields.text("image_url")?.or(fields.text("file_id")?.map(stored));
+            let url = url.ok_or_else(|| Invalid::missing(fields.path("image_url")))?;
+            Ok(Content::Image { url, detail: fields.text("detail")? })
         }
+        "input_file" => read_file(&mut fields),
         _ => Ok(Content::Other(Value::Object(fields.all()))),
+    }
+}
+
+/// The address of a stored file.
+fn stored(id: String) -> String {
+    format!("{STORED}{id}")
+}
+
+/// A document: in place, by address, or stored.
+fn read_file(fields: &mut Fields) -> Result<Content, Invalid> {
+    let name = fields.text("filename")?;
+    let url = match (fields.text("file_data")?, fields.text("file_url")?, fields.text("file_id")?) {
+        (Some(bytes), None, None) if bytes.starts_with("data:") => bytes,
+        (Some(bytes), None, None) => format!("data:{};base64,{bytes}", media_type(name.as_deref())),
+        (None, Some(url), None) => url,
+        (None, None, Some(id)) => stored(id),
+        (None, None, None) => return Err(Invalid::missing(fields.path("file_data"))),
+        _ => {
+            let message = "An input_file has one of 'file_data', 'file_url' and 'file_id'.";
+            return Err(Invalid::value(fields.path("type"), message));
+        }
+    };
+    Ok(Content::File { url, name, media_type: None })
+}
+
+/// What a document without a type most likely is, by its name.
+fn media_type(name: Option<&str>) -> &'static str {
+    match name.and_then(|name| name.rsplit_once('.')).map(|(_, end)| end.to_ascii_lowercase()).as_deref() {
+        Some("txt" | "md" | "csv") => "text/plain",
+        Some("json") => "application/json",
+        _ => "application/pdf",
     }
 }
 

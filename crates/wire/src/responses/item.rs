@@ -7,6 +7,11 @@ use mainstay_vocabulary::{
 };
 use serde_json::{Value, json};
 
+/// What the address of a stored file begins with; its id follows.
+pub(crate) const STORED: &str = "mainstay:";
+/// What `encrypted_content` of a compaction that this server made begins with.
+const DIGEST: &str = "mainstay-digest-1.";
+
 /// What clients may ask to see or not to see.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -71,7 +76,7 @@ pub fn item_json(id: ItemId, item: &Item, status: ItemStatus, shape: Shape) -> V
             "output": output_json(output),
         }),
         Item::Compaction { text } => json!({
-            "id": id, "type": "compaction", "encrypted_content": BASE64URL_NOPAD.encode(text.as_bytes()),
+            "id": id, "type": "compaction", "status": status, "encrypted_content": write_digest(text),
         }),
         Item::Other(value) => {
             let mut object = value.as_object().cloned().unwrap_or_default();
@@ -95,20 +100,34 @@ const fn role_text(role: Role) -> &'static str {
 
 fn part_json(role: Role, part: &Content) -> Value {
     match part {
-        Content::Text(text) if role == Role::Assistant => output_text(text),
+        Content::Text(text) if role == Role::Assistant => output_text(text, &[]),
         Content::Text(text) => json!({ "type": "input_text", "text": text }),
         Content::Refusal(text) => json!({ "type": "refusal", "refusal": text }),
         Content::Image { url, detail } => {
-            json!({ "type": "input_image", "image_url": url, "detail": detail.as_deref().unwrap_or("auto") })
+            let (key, value) = url.strip_prefix(STORED).map_or(("image_url", &**url), |id| ("file_id", id));
+            json!({ "type": "input_image", key: value, "detail": detail.as_deref().unwrap_or("auto") })
         }
-        Content::File { url, name, .. } => json!({ "type": "input_file", "file_url": url, "filename": name }),
+        Content::File { url, name, .. } => file_json(url, name.as_deref()),
         Content::Other(value) => value.clone(),
     }
 }
 
+fn file_json(url: &str, name: Option<&str>) -> Value {
+    let (key, value) = match url.strip_prefix(STORED) {
+        Some(id) => ("file_id", id),
+        None if url.starts_with("data:") => ("file_data", url),
+        None => ("file_url", url),
+    };
+    let mut json = json!({ "type": "input_file", key: value });
+    if let Some(name) = name {
+        json["filename"] = json!(name);
+    }
+    json
+}
+
 /// A part of an answer.
-pub(crate) fn output_text(text: &str) -> Value {
-    json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": [] })
+pub(crate) fn output_text(text: &str, logprobs: &[Value]) -> Value {
+    json!({ "type": "output_text", "text": text, "annotations": [], "logprobs": logprobs })
 }
 
 fn output_json(output: &ToolOutput) -> Value {
@@ -118,8 +137,20 @@ fn output_json(output: &ToolOutput) -> Value {
     }
 }
 
+/// `encrypted_content` of a compaction: the digest in the open, marked as made here. The client may read it, and may
+/// change it, as it may change everything that it sends.
+fn write_digest(text: &str) -> String {
+    format!("{DIGEST}{}", BASE64URL_NOPAD.encode(text.as_bytes()))
+}
+
+/// The reverse; `None` for a compaction of another server.
+pub(crate) fn read_digest(text: &str) -> Option<String> {
+    let bytes = BASE64URL_NOPAD.decode(text.strip_prefix(DIGEST)?.as_bytes()).ok()?;
+    String::from_utf8(bytes).ok()
+}
+
 /// `encrypted_content`: says which deployment the bytes may go back to.
-fn write_opaque(opaque: &Opaque) -> String {
+pub(crate) fn write_opaque(opaque: &Opaque) -> String {
     format!("{}.{}", BASE64URL_NOPAD.encode(opaque.deployment.as_bytes()), opaque.bytes)
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use mainstay_session::{
     Spec,
-    event::{ErrorCode, Shortfall, TurnError, TurnOptions, TurnStatus},
+    compaction::Kept,
+    event::{ErrorCode, Replaced, Shortfall, TurnError, TurnOptions, TurnStatus},
     spec::Retention,
 };
-use mainstay_vocabulary::{SessionId, Timestamp, TurnId, Usage, inference::TextFormat};
+use mainstay_vocabulary::{Item, SessionId, Timestamp, TurnId, Usage, inference::TextFormat, item::ItemStatus};
 use serde_json::{Value, json};
 
 use super::{
+    item::{Shape, item_json},
     response_id,
     tool::{choice_json, tools_json},
 };
@@ -52,6 +54,11 @@ impl Head {
     /// Whether it was asked for in the background.
     pub fn is_background(&self) -> bool {
         self.echo("background") == json!(true)
+    }
+
+    /// Whether nothing of it is kept.
+    pub fn is_ephemeral(&self) -> bool {
+        self.spec.retention == Retention::ReceiptOnly
     }
 
     fn echo(&self, name: &str) -> Value {
@@ -143,7 +150,7 @@ pub fn response_json(head: &Head, standing: &Standing, output: Vec<Value>) -> Va
         "text": text_json(&spec.text, head.echo_or("verbosity", "medium")),
         "tool_choice": choice_json(&spec.tool_choice, &spec.echo),
         "tools": tools_json(&spec.tools, &spec.echo),
-        "top_logprobs": 0,
+        "top_logprobs": spec.sampling.top_logprobs.unwrap_or(0),
         "top_p": spec.sampling.top_p.unwrap_or(1.0),
         "truncation": head.echo_or("truncation", "disabled"),
         "usage": standing.usage(),
@@ -154,6 +161,21 @@ pub fn response_json(head: &Head, standing: &Standing, output: Vec<Value>) -> Va
         json["prompt_cache_options"] = options.clone();
     }
     json
+}
+
+/// The answer of `POST /responses/compact`: what stays and the digest, to be sent as the next input.
+pub fn compaction_json(head: &Head, replaced: &Replaced, usage: &Usage) -> Value {
+    let shown = |id, item: &Item| item_json(id, item, ItemStatus::Completed, Shape::default());
+    let kept = |kept: &Kept| shown(kept.id, &kept.item);
+    let digest = replaced.digest.iter().map(|digest| shown(digest.id, &digest.item()));
+    let (before, after) = (replaced.stays.before.iter().map(kept), replaced.stays.after.iter().map(kept));
+    json!({
+        "id": response_id(head.turn),
+        "object": "response.compaction",
+        "created_at": head.created_at.seconds(),
+        "output": before.chain(digest).chain(after).collect::<Vec<_>>(),
+        "usage": usage_json(usage),
+    })
 }
 
 fn text_json(format: &TextFormat, verbosity: Value) -> Value {
@@ -189,18 +211,19 @@ const fn reason(why: Shortfall) -> &'static str {
 }
 
 fn error_json(error: &TurnError) -> Value {
-    let code = match error.code {
-        ErrorCode::ContextLengthExceeded => "context_length_exceeded",
-        ErrorCode::RateLimitExceeded => "rate_limit_exceeded",
-        ErrorCode::InvalidRequest => "invalid_prompt",
-        ErrorCode::ResourceNotFound => "model_not_found",
+    let (kind, code) = match error.code {
+        ErrorCode::ContextLengthExceeded => ("invalid_request_error", "context_length_exceeded"),
+        ErrorCode::RateLimitExceeded => ("rate_limit_error", "rate_limit_exceeded"),
+        ErrorCode::InvalidRequest => ("invalid_request_error", "invalid_prompt"),
+        ErrorCode::ResourceNotFound => ("invalid_request_error", "model_not_found"),
         ErrorCode::ServerOverloaded
         | ErrorCode::ConnectionFailed
         | ErrorCode::ServerError
         | ErrorCode::AuthenticationError
         | ErrorCode::RequestTimeout
         | ErrorCode::UsageLimitExceeded
-        | ErrorCode::InternalError => "server_error",
+        | ErrorCode::InternalError => ("server_error", "server_error"),
     };
-    json!({ "code": code, "message": error.message })
+    // The vendor's type has no `type`; the AI SDK rejects the whole response without it.
+    json!({ "type": kind, "code": code, "message": error.message })
 }

@@ -1,5 +1,7 @@
 //! An item that the model writes, as it grows: its JSON, its one part, and the names of its events.
 
+use std::sync::Arc;
+
 use mainstay_vocabulary::{
     CallId, Content, Item, ItemId, ItemKind, Role,
     item::{ItemStatus, Opaque},
@@ -20,14 +22,25 @@ pub(super) struct Output {
     pub(super) text: String,
     pub(super) status: ItemStatus,
     pub(super) opaque: Option<Opaque>,
+    /// Log probabilities of the text so far.
+    pub(super) logprobs: Vec<Value>,
+    /// An item that came whole.
+    whole: Option<Arc<Item>>,
 }
 
 impl Output {
     pub(super) fn new(id: ItemId, kind: &ItemKind) -> Self {
         let (kind, status) = (kind.clone(), ItemStatus::InProgress);
-        let mut output = Self { id, name: String::new(), kind, text: String::new(), status, opaque: None };
+        let (name, text) = (String::new(), String::new());
+        let mut output = Self { id, name, kind, text, status, opaque: None, logprobs: Vec::new(), whole: None };
         output.name = item_id(id, &output.item());
         output
+    }
+
+    /// An item that nobody saw being written.
+    pub(super) fn whole(id: ItemId, item: Item) -> Self {
+        let name = item_id(id, &item);
+        Self { name, status: ItemStatus::Completed, whole: Some(Arc::new(item)), ..Self::new(id, &ItemKind::Message) }
     }
 
     /// The item as far as it is written. Nothing of it is there before its first text, because its parts are added by
@@ -60,7 +73,14 @@ impl Output {
     }
 
     pub(super) fn json(&self, shape: Shape) -> Value {
-        item_json(self.id, &self.item(), self.status, shape)
+        if let Some(item) = &self.whole {
+            return item_json(self.id, item, self.status, shape);
+        }
+        let mut json = item_json(self.id, &self.item(), self.status, shape);
+        if let Some(part) = json["content"].get_mut(0).filter(|_| !self.logprobs.is_empty()) {
+            part["logprobs"] = json!(self.logprobs);
+        }
+        json
     }
 
     pub(super) const fn is_call(&self) -> bool {
@@ -79,7 +99,7 @@ impl Output {
             ItemKind::Refusal => json!({ "type": "refusal", "refusal": text }),
             ItemKind::Reasoning => json!({ "type": "reasoning_text", "text": text }),
             ItemKind::ReasoningSummary => json!({ "type": "summary_text", "text": text }),
-            ItemKind::Message | ItemKind::ToolCall { .. } => output_text(text),
+            ItemKind::Message | ItemKind::ToolCall { .. } => output_text(text, &self.logprobs),
         }
     }
 

@@ -8,7 +8,7 @@ use mainstay_session::{
     feed::{Moment, Shown, What},
 };
 use mainstay_vocabulary::{
-    Item, ItemId, ItemKind, SessionId, Timestamp, inference,
+    Item, ItemId, ItemKind, SessionId, Timestamp, Usage, inference,
     item::{ItemStatus, Opaque},
 };
 use serde_json::Value;
@@ -31,18 +31,30 @@ pub struct View {
     output: Vec<Output>,
     deployment: String,
     sink: Sink,
+    /// How many log probabilities came since the last text.
+    fresh_logprobs: usize,
 }
 
 impl View {
     /// A Response of which nothing happened yet. Frames are made from number `from` on.
     pub fn new(head: Head, shape: Shape, from: u64) -> Self {
         let (output, deployment) = (Vec::new(), String::new());
-        Self { head, shape, standing: Standing::Queued, output, deployment, sink: Sink::keeping(from) }
+        let (standing, sink) = (Standing::Queued, Sink::keeping(from));
+        Self { head, shape, standing, output, deployment, sink, fresh_logprobs: 0 }
     }
 
     /// The same for the object alone: no frames are made.
     pub fn without_frames(head: Head, shape: Shape) -> Self {
         Self::new(head, shape, u64::MAX)
+    }
+
+    /// All frames of a Response for which nothing is generated.
+    pub fn idle(head: Head, shape: Shape) -> Vec<Frame> {
+        let (turn, at) = (head.turn.sequence, head.created_at);
+        let mut view = Self::new(head, shape, 0);
+        view.begin();
+        view.end(&TurnEnded { turn, status: TurnStatus::Completed, usage: Usage::default() }, at);
+        view.sink.take()
     }
 
     /// What the Response is known by.
@@ -86,6 +98,10 @@ impl View {
                     self.go_on();
                 }
             }
+            Event::ContextReplaced(replaced) => {
+                let digest = replaced.digest.iter().map(|digest| Output::whole(digest.id, digest.item()));
+                digest.for_each(|output| self.add(output));
+            }
             Event::ItemCompleted(written) => self.complete(written),
             Event::ItemInterrupted(written) if !written.continues => self.interrupt(written),
             Event::TurnEnded(ended) if ended.turn == self.head.turn.sequence => self.end(ended, at),
@@ -123,7 +139,7 @@ impl View {
         match &shown.delta {
             inference::Delta::Started { kind, .. } => self.start(id, kind),
             inference::Delta::Text { text, .. } => self.write(id, text),
-            inference::Delta::Logprobs { .. } => {}
+            inference::Delta::Logprobs { logprobs, .. } => self.note_logprobs(id, logprobs),
             inference::Delta::Done { opaque, .. } => {
                 let deployment = &self.deployment;
                 let opaque = opaque.clone().map(|bytes| Opaque { deployment: deployment.clone(), bytes });
@@ -151,16 +167,35 @@ impl View {
         }
     }
 
+    /// They stand before the text that they belong to.
+    fn note_logprobs(&mut self, id: ItemId, logprobs: &Value) {
+        let (Some(index), Value::Array(logprobs)) = (self.open(id), logprobs) else { return };
+        self.output[index].logprobs.extend(logprobs.iter().cloned());
+        self.fresh_logprobs = logprobs.len();
+    }
+
+    /// An item came whole.
+    fn add(&mut self, output: Output) {
+        let index = self.output.len();
+        self.output.push(output);
+        let Self { output, sink, shape, .. } = self;
+        for event in ["response.output_item.added", "response.output_item.done"] {
+            sink.send(event, || OutputItem { output_index: index, item: output[index].json(*shape) });
+        }
+    }
+
     fn write(&mut self, id: ItemId, text: &str) {
         let Some(index) = self.open(id) else { return };
         self.output[index].text.push_str(text);
+        let fresh = std::mem::take(&mut self.fresh_logprobs);
         let Self { output, sink, shape, .. } = self;
         let output = &output[index];
+        let logprobs = &output.logprobs[output.logprobs.len().saturating_sub(fresh)..];
         let number = sink.next_number();
         sink.send(output.events().0, || Delta {
             at: output.at(index),
             delta: text,
-            logprobs: (output.kind == ItemKind::Message).then_some([]),
+            logprobs: (output.kind == ItemKind::Message).then_some(logprobs),
             obfuscation: shape.obfuscated.then(|| padding(&output.name, number, text.len())),
         });
     }
@@ -173,7 +208,8 @@ impl View {
         // Half a call's arguments are not announced as done: a client might run it.
         if !(output.is_call() && status == ItemStatus::Incomplete) {
             let (_, event) = output.events();
-            let (name, logprobs) = (output.text_name(), output.kind == ItemKind::Message);
+            let name = output.text_name();
+            let logprobs = (output.kind == ItemKind::Message).then_some(&*output.logprobs);
             sink.send(event, || Done { at: output.at(index), name, text: &output.text, logprobs });
         }
         if let Some(event) = output.part_event(false) {
@@ -209,6 +245,10 @@ impl View {
         let text = text_of(&written.item);
         if self.output[index].text != text {
             text.clone_into(&mut self.output[index].text);
+        }
+        let logprobs = written.marks.logprobs.iter().filter_map(|(_, logprobs)| logprobs.as_array());
+        if self.output[index].logprobs.is_empty() {
+            self.output[index].logprobs = logprobs.flatten().cloned().collect();
         }
         index
     }

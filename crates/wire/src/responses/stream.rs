@@ -99,9 +99,9 @@ pub(super) struct Delta<'a> {
     #[serde(flatten)]
     pub(super) at: At<'a>,
     pub(super) delta: &'a str,
-    /// Only for output text: there are none, but strict clients want the list.
+    /// Only for output text, maybe empty: strict clients want the list.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) logprobs: Option<[u8; 0]>,
+    pub(super) logprobs: Option<&'a [Value]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) obfuscation: Option<String>,
 }
@@ -111,7 +111,8 @@ pub(super) struct Done<'a> {
     pub(super) at: At<'a>,
     pub(super) name: &'static str,
     pub(super) text: &'a str,
-    pub(super) logprobs: bool,
+    /// Only for output text.
+    pub(super) logprobs: Option<&'a [Value]>,
 }
 
 impl Serialize for Done<'_> {
@@ -127,8 +128,8 @@ impl Serialize for Done<'_> {
             map.serialize_entry("summary_index", &index)?;
         }
         map.serialize_entry(self.name, self.text)?;
-        if self.logprobs {
-            map.serialize_entry("logprobs", &[0_u8; 0])?;
+        if let Some(logprobs) = self.logprobs {
+            map.serialize_entry("logprobs", logprobs)?;
         }
         map.end()
     }

@@ -1,7 +1,14 @@
 //! Requests by table: what each becomes, and the field that each bad one is refused for.
 
-use mainstay_session::{Command, registry::AgentDefinition, spec::Limits};
-use mainstay_vocabulary::{Content, Item, inference::TextFormat, item::ToolOutput};
+use std::sync::Arc;
+
+use mainstay_session::{
+    Command, Spec, State,
+    command::SaveAgent,
+    registry::{AgentDefinition, Version},
+    spec::Limits,
+};
+use mainstay_vocabulary::{Content, Item, SessionId, Shard, inference::TextFormat, item::ToolOutput};
 use serde_json::{Value, json};
 
 use super::play::object;
@@ -179,20 +186,32 @@ fn a_saved_agent_keeps_what_is_absent_and_resets_what_is_null() {
         "model": "m", "name": "n", "instructions": "i", "metadata": { "a": "b" },
         "tools": [{ "type": "function", "name": "f" }], "reasoning": { "effort": "low" },
     })));
-    let Ok(Command::SaveAgent { agent: None, definition }) = first else { panic!("not a save") };
-    let update = |body: Value| -> AgentDefinition {
-        let id = "agent_".to_owned() + &"0".repeat(33);
-        let id = id.parse().unwrap_or(mainstay_vocabulary::ItemId {
+    let Ok(Command::SaveAgent(first)) = first else { panic!("not a save") };
+    assert_eq!((first.agent, first.expected), (None, None));
+    let known = Version {
+        agent: mainstay_vocabulary::ItemId {
             session: mainstay_vocabulary::SessionId::new(mainstay_vocabulary::Shard(0), [0; 16]),
             sequence: mainstay_vocabulary::Sequence(2),
             ordinal: 0,
-        });
-        match command::update_agent(id, &definition, object(body)).unwrap() {
-            Command::SaveAgent { agent: Some(_), definition } => *definition,
+        },
+        number: 7,
+        saved: mainstay_vocabulary::Sequence(9),
+        definition: *first.definition,
+        created_at: mainstay_vocabulary::Timestamp(1),
+        saved_at: mainstay_vocabulary::Timestamp(2),
+        archived_at: None,
+    };
+    assert_eq!(command::update_agent(&known, object(json!({}))).unwrap(), None);
+    assert_eq!(command::update_agent(&known, object(json!({ "name": "n", "model": "m" }))).unwrap(), None);
+    let update = |body: Value| -> AgentDefinition {
+        match command::update_agent(&known, object(body)).unwrap() {
+            Some(Command::SaveAgent(SaveAgent { agent, expected, definition })) => {
+                assert_eq!((agent, expected), (Some(known.agent), Some(7)));
+                *definition
+            }
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(update(json!({})), *definition);
     let changed = update(json!({ "name": null, "instructions": null, "tools": null, "metadata": null, "model": "k" }));
     assert_eq!((changed.name, changed.spec.instructions.clone()), (None, None));
     assert!(changed.spec.tools.is_empty() && changed.metadata.is_empty());
@@ -270,22 +289,41 @@ fn events_become_commands() {
 }
 
 #[test]
-fn of_a_session_only_the_metadata_changes() {
+fn of_a_session_what_the_vendor_names_changes_and_nothing_else() {
     let cases = [
-        (json!({}), Ok(None)),
-        (json!({ "metadata": null }), Ok(Some(0))),
-        (json!({ "metadata": { "a": "b" }, "spend_control": { "limit": null } }), Ok(Some(1))),
-        (json!({ "agent": { "model": "x" } }), Err("agent")),
-        (json!({ "prompt_cache_options": { "ttl": "30m" } }), Err("prompt_cache_options")),
+        (json!({}), Ok("")),
+        (json!({ "metadata": null }), Ok("metadata 0")),
+        (json!({ "metadata": { "a": "b" }, "spend_control": { "limit": null } }), Ok("metadata 1")),
+        (json!({ "agent": { "model": "x" } }), Ok("spec x Some(\"high\") Some(\"auto\")")),
+        (json!({ "agent": { "reasoning": { "effort": "low" } } }), Ok("spec m Some(\"low\") Some(\"auto\")")),
+        (json!({ "agent": { "reasoning": { "effort": null } } }), Ok("spec m None Some(\"auto\")")),
+        (json!({ "agent": { "model": "m" } }), Ok("")),
+        (json!({ "agent": { "instructions": "x" } }), Err("agent.instructions")),
+        (json!({ "agent": { "service_tier": "flex" } }), Err("agent.service_tier")),
+        (json!({ "prompt_cache_options": { "ttl": "30m" } }), Ok("echo 1")),
+        (json!({ "prompt_cache_options": null }), Ok("")),
+        (json!({ "metadata": {}, "agent": { "model": "x" } }), Ok("2 commands")),
         (json!({ "review": "auto_review" }), Err("review")),
         (json!({ "metadata": [] }), Err("metadata")),
     ];
+    let mut known = State::unborn(SessionId::new(Shard(0), [1; 16]));
+    let mut spec = Spec::plain("m");
+    spec.compaction = Some(mainstay_session::spec::Compaction::default());
+    spec.reasoning.effort = Some("high".to_owned());
+    spec.reasoning.summary = Some("auto".to_owned());
+    known.spec = Arc::new(spec);
     for (body, expected) in cases {
-        let got = command::update_session(object(body.clone())).map(|command| match command {
-            Some(Command::ChangeMetadata(metadata)) => Some(metadata.len()),
-            None => None,
+        let got = command::update_session(&known, object(body.clone())).map(|command| match command {
+            Some(Command::ChangeMetadata(metadata)) => format!("metadata {}", metadata.len()),
+            Some(Command::ChangeEcho(echo)) => format!("echo {}", echo.len()),
+            Some(Command::ChangeSpec(spec)) => {
+                format!("spec {} {:?} {:?}", spec.model, spec.reasoning.effort, spec.reasoning.summary)
+            }
+            Some(Command::All(commands)) => format!("{} commands", commands.len()),
+            None => String::new(),
             other => panic!("{other:?}"),
         });
-        assert_eq!(got.map_err(|invalid| invalid.param), expected.map_err(str::to_owned), "{body}");
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(got.map_err(|invalid| invalid.param), expected, "{body}");
     }
 }

@@ -1,5 +1,5 @@
 //! Commands by table, projections by playing real decisions.
 
 mod command;
-mod play;
+pub(crate) mod play;
 mod project;

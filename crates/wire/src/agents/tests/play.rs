@@ -21,17 +21,17 @@ use crate::agents::{
     command::{self, CreateSession},
 };
 
-pub(super) fn object(value: Value) -> Object {
+pub(crate) fn object(value: Value) -> Object {
     value.as_object().cloned().unwrap()
 }
 
-pub(super) struct Play {
-    pub(super) session: SessionId,
-    pub(super) state: State,
-    pub(super) journal: Vec<Recorded>,
-    pub(super) moments: Vec<Moment>,
+pub(crate) struct Play {
+    pub(crate) session: SessionId,
+    pub(crate) state: State,
+    pub(crate) journal: Vec<Recorded>,
+    pub(crate) moments: Vec<Moment>,
     /// The session after each command.
-    pub(super) states: Vec<State>,
+    pub(crate) states: Vec<State>,
     frames: Vec<Slice>,
     shown: Assembly,
     ordinal: u64,
@@ -40,7 +40,7 @@ pub(super) struct Play {
 }
 
 impl Play {
-    pub(super) fn begin(body: Value, continues_prefix: bool) -> Self {
+    pub(crate) fn begin(body: Value, continues_prefix: bool) -> Self {
         let session = SessionId::new(Shard(0), [3; 16]);
         let mut play = Self {
             session,
@@ -60,7 +60,7 @@ impl Play {
         play
     }
 
-    pub(super) fn send(&mut self, command: Command) {
+    pub(crate) fn send(&mut self, command: Command) {
         self.at += 1_500;
         let receipt = Receipt {
             usage: Usage { input: 7, output: 3, ..Usage::default() },
@@ -86,12 +86,12 @@ impl Play {
         }
     }
 
-    pub(super) fn events(&mut self, events: Value) {
+    pub(crate) fn events(&mut self, events: Value) {
         self.send(command::events(object(json!({ "events": events }))).unwrap());
     }
 
     /// Begins the wanted inference; returns its intent.
-    pub(super) fn infer(&mut self) -> Sequence {
+    pub(crate) fn infer(&mut self) -> Sequence {
         while next(&self.state) == Some(Wanted::Incorporate) {
             self.send(Command::Incorporate);
         }
@@ -107,7 +107,7 @@ impl Play {
         self.state.turn.as_ref().unwrap().inference.as_ref().unwrap().intent
     }
 
-    pub(super) fn show(&mut self, intent: Sequence, delta: Delta) {
+    pub(crate) fn show(&mut self, intent: Sequence, delta: Delta) {
         let shown = Shown { intent, delta };
         let cursor = Cursor { sequence: self.state.sequence, ordinal: self.ordinal };
         self.shown.push(self.session, cursor.sequence, self.ordinal, &shown);
@@ -117,7 +117,7 @@ impl Play {
     }
 
     /// Shows a whole item.
-    pub(super) fn write(&mut self, intent: Sequence, (index, kind): (u32, ItemKind), texts: &[&str]) {
+    pub(crate) fn write(&mut self, intent: Sequence, (index, kind): (u32, ItemKind), texts: &[&str]) {
         self.show(intent, Delta::Started { index, kind });
         for text in texts {
             self.show(intent, Delta::Text { index, text: (*text).to_owned() });
@@ -125,14 +125,18 @@ impl Play {
         self.show(intent, Delta::Done { index, opaque: None });
     }
 
-    pub(super) fn finish(&mut self, stop: Stop) {
+    pub(crate) fn finish(&mut self, stop: Stop) {
         let usage = Usage { input: 20, cached_input: 5, output: 9, reasoning: 2, ..Usage::default() };
         let finished = Finished { stop, usage: Some(usage), model: None, reported: Object::new() };
         self.record(Ok(finished), usage);
     }
 
-    pub(super) fn break_off(&mut self) {
-        let failure = Failure { kind: FailureKind::Broken, message: "it broke".to_owned(), retry_after_ms: None };
+    pub(crate) fn break_off(&mut self) {
+        self.fail(FailureKind::Broken, "it broke");
+    }
+
+    pub(crate) fn fail(&mut self, kind: FailureKind, message: &str) {
+        let failure = Failure { kind, message: message.to_owned(), retry_after_ms: None };
         self.record(Err(failure), Usage::default());
     }
 
@@ -142,20 +146,25 @@ impl Play {
         self.send(Command::RecordInference(Box::new(RecordInference { intent, result, receipt })));
     }
 
+    /// All moments as the journal alone gives them, deltas out of items; frames only of what is still open.
+    pub(crate) fn feed(&self) -> Vec<Moment> {
+        let is_open = self.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
+        let from = if is_open { self.intent() } else { Sequence(u64::MAX) };
+        let slices: Vec<Slice> = self.frames.iter().filter(|slice| slice.after >= from).cloned().collect();
+        feed::expand(&self.journal, &slices)
+    }
+
     /// What a live follower saw.
-    pub(super) fn live(&self) -> Vec<Frame> {
+    pub(crate) fn live(&self) -> Vec<Frame> {
         project(self.session, &self.moments, None)
     }
 
     /// What the journal alone gives, deltas out of items; frames only of what is still open.
-    pub(super) fn replayed(&self, after: Option<Place>) -> Vec<Frame> {
-        let is_open = self.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
-        let from = if is_open { self.intent() } else { Sequence(u64::MAX) };
-        let slices: Vec<Slice> = self.frames.iter().filter(|slice| slice.after >= from).cloned().collect();
-        project(self.session, &feed::expand(&self.journal, &slices), after)
+    pub(crate) fn replayed(&self, after: Option<Place>) -> Vec<Frame> {
+        project(self.session, &self.feed(), after)
     }
 
-    pub(super) fn kinds(&self) -> Vec<&'static str> {
+    pub(crate) fn kinds(&self) -> Vec<&'static str> {
         let short = |frame: &Frame| frame.kind.trim_start_matches("agent.session.");
         self.live().iter().map(short).collect()
     }

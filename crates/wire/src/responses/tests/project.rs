@@ -56,6 +56,26 @@ fn everything() -> Run {
     run
 }
 
+/// A compaction first, then an answer with log probabilities.
+fn compacted() -> Run {
+    let mut run = Run::new(false, false);
+    run.send(Command::Compact);
+    run.compact("They greeted.");
+    run.begin();
+    run.start(0, ItemKind::Message);
+    for token in ["He", "llo"] {
+        run.show(Delta::Logprobs {
+            index: 0,
+            logprobs: json!([{ "token": token, "logprob": -0.5, "bytes": [], "top_logprobs": [] }]),
+        });
+        run.text(0, token);
+    }
+    run.text(0, "!");
+    run.done(0);
+    run.finish(Stop::End);
+    run
+}
+
 fn cut_off(kind: FailureKind) -> Run {
     let mut run = Run::new(false, false);
     run.begin();
@@ -310,7 +330,7 @@ fn each_end_says_how_and_why() {
     assert_eq!(object(shortened(Stop::MaxOutputTokens))["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(object(shortened(Stop::ContentFilter))["incomplete_details"]["reason"], "content_filter");
     let failed = object(cut_off(FailureKind::InvalidRequest));
-    let error = json!({ "code": "invalid_prompt", "message": "the upstream is unwell" });
+    let error = json!({ "type": "invalid_request_error", "code": "invalid_prompt", "message": "the upstream is unwell" });
     assert_eq!((&failed["status"], &failed["error"]), (&json!("failed"), &error));
     assert_eq!(object(cancelled())["status"], "cancelled");
     let (frames, _) = cut_off(FailureKind::Broken).project(&cut_off(FailureKind::Broken).live, SHAPES[0], 0);
@@ -338,4 +358,46 @@ fn padding_hides_the_length_of_deltas() {
         let length = |name: &str| delta[name].as_str().unwrap().len();
         assert_eq!((length("delta") + length("obfuscation")) % 32, 0);
     }
+}
+
+#[test]
+fn a_compaction_is_one_item_and_its_making_is_not_shown() {
+    let run = compacted();
+    let (frames, view) = run.project(&run.live, Shape::default(), 0);
+    let names: Vec<_> = frames.iter().map(|frame| frame.event).collect();
+    assert_eq!(
+        names[..4],
+        ["response.created", "response.in_progress", "response.output_item.added", "response.output_item.done"]
+    );
+    let output = view.object()["output"].clone();
+    assert_eq!((&output[0]["type"], &output[1]["type"]), (&json!("compaction"), &json!("message")));
+    assert_eq!(output.as_array().unwrap().len(), 2);
+    assert!(frames.iter().all(|frame| !frame.data.contains("They greeted")), "the digest is encoded");
+    assert_eq!(view.object()["usage"]["input_tokens"], 22, "the digest is paid for, too");
+}
+
+#[test]
+fn log_probabilities_stand_with_their_text() {
+    let run = compacted();
+    let (frames, view) = run.project(&run.live, Shape::default(), 0);
+    let bodies: Vec<Value> = frames.iter().map(|frame| serde_json::from_str(&frame.data).unwrap()).collect();
+    let deltas = bodies.iter().filter(|body| body["type"] == "response.output_text.delta");
+    let tokens: Vec<_> = deltas.map(|body| (body["delta"].clone(), body["logprobs"][0]["token"].clone())).collect();
+    assert_eq!(tokens, [(json!("He"), json!("He")), (json!("llo"), json!("llo")), (json!("!"), Value::Null)]);
+    let done = bodies.iter().find(|body| body["type"] == "response.output_text.done").unwrap();
+    assert_eq!(done["logprobs"].as_array().unwrap().len(), 2);
+    assert_eq!(view.object()["output"][1]["content"][0]["logprobs"], done["logprobs"]);
+    let from_events: Vec<_> =
+        run.live.iter().filter(|moment| matches!(moment.what, What::Event(..))).cloned().collect();
+    let (_, folded) = run.project(&from_events, Shape::default(), u64::MAX);
+    assert_eq!(folded.object(), view.object());
+}
+
+#[test]
+fn a_response_without_generation_is_created_and_completed() {
+    let frames = View::idle(Run::new(false, false).head(), Shape::default());
+    let names: Vec<_> = frames.iter().map(|frame| frame.event).collect();
+    assert_eq!(names, ["response.created", "response.in_progress", "response.completed"]);
+    let last: Value = serde_json::from_str(&frames[2].data).unwrap();
+    assert_eq!((&last["response"]["output"], &last["response"]["usage"]["total_tokens"]), (&json!([]), &json!(0)));
 }

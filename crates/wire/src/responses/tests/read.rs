@@ -1,9 +1,12 @@
 //! Reading requests: what is taken, what is refused and by which name, and that nothing strange breaks the reader.
 
-use mainstay_session::spec::{CallMode, Interruption, Limits, Retention};
+use mainstay_session::{
+    event::Task,
+    spec::{CallMode, Compaction, Interruption, Limits, Retention, Truncation},
+};
 use mainstay_vocabulary::{
     CallId, Content, Item, ItemId, Object, Role, Sequence, SessionId, Shard, TurnId,
-    inference::TextFormat,
+    inference::{Format, TextFormat},
     item::{ItemStatus, ToolOutput},
     tool::ToolChoice,
 };
@@ -127,7 +130,22 @@ fn refusals_name_the_parameter() {
             "missing_required_parameter",
         ),
         (json!({ "input": [{ "type": "item_reference", "id": "msg_1" }] }), "input[0].id", "item_not_found"),
-        (json!({ "input": [{ "type": "compaction_trigger" }] }), "input[0].type", "unsupported_parameter"),
+        (json!({ "input": [{ "type": "compaction_trigger" }, "x"] }), "input[0].type", "invalid_value"),
+        (
+            json!({ "input": [{ "type": "compaction", "encrypted_content": "gAAAAAB" }] }),
+            "input[0].encrypted_content",
+            "invalid_value",
+        ),
+        (
+            json!({ "input": [{ "role": "user", "content": [{ "type": "input_image" }] }] }),
+            "input[0].content[0].image_url",
+            "missing_required_parameter",
+        ),
+        (
+            json!({ "input": [{ "role": "user", "content": [{ "type": "input_file", "file_id": "a", "file_url": "b" }] }] }),
+            "input[0].content[0].type",
+            "invalid_value",
+        ),
         (json!({ "stream": "yes" }), "stream", "invalid_type"),
         (json!({ "background": true, "store": false }), "background", "invalid_value"),
         (
@@ -148,11 +166,15 @@ fn refusals_name_the_parameter() {
         (json!({ "metadata": { "k": 1 } }), "metadata.k", "invalid_type"),
         (json!({ "metadata": { "k": "v".repeat(513) } }), "metadata.k", "invalid_value"),
         (json!({ "truncation": "some" }), "truncation", "invalid_value"),
-        (json!({ "include": ["message.output_text.logprobs"] }), "include", "unsupported_parameter"),
         (json!({ "include": ["all"] }), "include", "invalid_value"),
-        (json!({ "top_logprobs": 2 }), "top_logprobs", "unsupported_parameter"),
+        (json!({ "top_logprobs": 21 }), "top_logprobs", "invalid_value"),
         (json!({ "prompt": { "id": "p" } }), "prompt", "unsupported_parameter"),
-        (json!({ "context_management": [{ "type": "compaction" }] }), "context_management", "unsupported_parameter"),
+        (json!({ "context_management": [{ "type": "cut" }] }), "context_management[0].type", "invalid_value"),
+        (
+            json!({ "context_management": [{ "type": "compaction", "compact_threshold": 999 }] }),
+            "context_management[0].compact_threshold",
+            "invalid_value",
+        ),
         (json!({ "moderation": { "model": "x" } }), "moderation", "unsupported_parameter"),
         (json!({ "seed": 1 }), "seed", "unsupported_parameter"),
         (json!({ "reasoning": { "mode": "pro" } }), "reasoning.mode", "unsupported_parameter"),
@@ -224,11 +246,86 @@ fn a_full_request_is_taken_over_and_shown_again() {
 }
 
 #[test]
+fn what_only_the_same_format_knows_is_sent_there() {
+    let request = read(json!({
+        "service_tier": "flex", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "user": "u",
+        "text": { "verbosity": "low" }, "metadata": { "ours": "alone" },
+    }));
+    let extra = request.unwrap().spec.extra.clone().unwrap();
+    assert_eq!(extra.format, Format::OpenAiResponses);
+    let sent = json!({
+        "service_tier": "flex", "user": "u", "prompt_cache_key": "k", "prompt_cache_retention": "24h",
+        "text": { "verbosity": "low" },
+    });
+    assert_eq!(Value::Object(extra.fields.clone()), sent);
+    assert_eq!(read(json!({})).unwrap().spec.extra, None);
+}
+
+#[test]
+fn log_probabilities_are_asked_for_by_either_name() {
+    let asked = |extra| read(extra).unwrap().spec.sampling.top_logprobs;
+    let include = json!(["message.output_text.logprobs"]);
+    assert_eq!(asked(json!({ "include": include })), Some(0));
+    assert_eq!(asked(json!({ "include": include, "top_logprobs": 3 })), Some(3));
+    assert_eq!(asked(json!({ "top_logprobs": 3 })), Some(3));
+    assert_eq!(asked(json!({ "top_logprobs": 0 })), None);
+}
+
+#[test]
+fn a_compaction_is_asked_for_in_three_ways() {
+    let managed =
+        read(json!({ "context_management": [{ "type": "compaction", "compact_threshold": 2_000 }] })).unwrap();
+    assert_eq!(managed.spec.compaction, Some(Compaction { threshold_tokens: Some(2_000) }));
+    assert_eq!(managed.options.task, Task::Answer);
+    let open = read(json!({ "context_management": [{ "type": "compaction" }] })).unwrap();
+    assert_eq!(open.spec.compaction, Some(Compaction { threshold_tokens: None }));
+    let triggered = read(json!({ "input": [{ "role": "user", "content": "x" }, { "type": "compaction_trigger" }] }));
+    let triggered = triggered.unwrap();
+    assert_eq!((triggered.options.task, triggered.input.len()), (Task::Compact, 1));
+    let alone = |extra| CreateResponse::read_compaction(with(extra), Limits::default());
+    let request = alone(json!({ "prompt_cache_key": "k" })).unwrap();
+    assert_eq!((request.options.task, request.is_ephemeral()), (Task::Compact, true));
+    assert!(alone(json!({ "input": null, "previous_response_id": format!("resp_{}", turn()) })).is_ok());
+    for name in ["stream", "background", "store", "conversation"] {
+        assert_eq!(alone(json!({ name: true })).unwrap_err().param, name);
+    }
+    assert_eq!(read(json!({ "truncation": "auto" })).unwrap().spec.truncation, Truncation::Auto);
+}
+
+#[test]
+fn a_digest_comes_back_as_it_went() {
+    let digest = Item::Compaction { text: "They agreed: Tuesday – 🦀".to_owned() };
+    let shown = item_json(item_id(), &digest, ItemStatus::Completed, Shape::default());
+    assert!(shown["id"].as_str().unwrap().starts_with("cmp_"));
+    assert_eq!(items(json!([shown])), [digest]);
+    for foreign in ["", "mainstay-digest-1.", "mainstay-digest-1.!", "bWFpbnN0YXk", "mainstay-digest-1._w"] {
+        let read = read(json!({ "input": [{ "type": "compaction", "encrypted_content": foreign }] }));
+        let is_empty = foreign == "mainstay-digest-1.";
+        assert_eq!(read.is_ok(), is_empty, "{foreign}");
+    }
+}
+
+#[test]
+fn a_file_without_a_type_gets_one_by_its_name() {
+    for (name, url) in [("a.txt", "data:text/plain;base64,AA=="), ("a", "data:application/pdf;base64,AA==")] {
+        let part = json!({ "type": "input_file", "file_data": "AA==", "filename": name });
+        let said = items(json!([{ "role": "user", "content": [part] }]));
+        assert!(matches!(&said[0], Item::Message { content, .. }
+            if matches!(&content[0], Content::File { url: found, .. } if found == url)));
+    }
+}
+
+#[test]
 fn input_items_of_every_kind_are_read_and_shown_again() {
     let part = json!({ "type": "input_text", "text": "t" });
     let file = json!({ "type": "input_file", "file_id": "file_1" });
+    let pdf = json!({ "type": "input_file", "file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf" });
+    let far = json!({ "type": "input_file", "file_url": "https://example.com/a.pdf" });
     let said = [
-        json!({ "type": "message", "role": "user", "content": [part, file] }),
+        json!({ "type": "message", "role": "user", "content": [part, file, pdf, far] }),
+        json!({ "type": "message", "role": "user", "content": [
+            { "type": "input_image", "file_id": "file_2", "detail": "auto" },
+        ] }),
         json!({ "type": "message", "role": "assistant", "phase": "commentary", "content": [
             { "type": "output_text", "text": "a", "annotations": [], "logprobs": [] }, { "type": "refusal", "refusal": "r" },
         ] }),

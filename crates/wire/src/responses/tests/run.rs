@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mainstay_session::{
     Command, Event, Spec, State,
     assembly::Assembly,
-    command::{Begin, Create, Envelope, RecordInference},
+    command::{Begin, Create, Envelope, RecordCompaction, RecordInference},
+    compaction::Stays,
     event::{Created, Delivery, Input, Kind, Receipt, Route, TurnOptions},
     feed::{Cursor, Moment, Recorded, Shown, What},
     spec::{CallMode, Interruption},
@@ -41,7 +42,7 @@ impl Run {
         if background {
             echo.insert("background".to_owned(), json!(true));
         }
-        let options = TurnOptions { previous: None, echo };
+        let options = TurnOptions { echo, ..TurnOptions::default() };
         let (live, journal, shown) = (Vec::new(), Vec::new(), Assembly::default());
         let mut run =
             Self { state, live, journal, shown, ordinal: 1, at: 1_700_000_000_000, continues_prefix, options };
@@ -92,6 +93,23 @@ impl Run {
             Route { deployment: "big@acme".to_owned(), continues_prefix: self.continues_prefix, ..Route::default() };
         self.send(Command::Begin(Box::new(Begin { epoch: Epoch(1), route, prompt: "digest".to_owned() })));
         self.shown = Assembly::resuming(continued.as_ref());
+    }
+
+    /// Compacts what there is, by a digest that says `text`.
+    pub(super) fn compact(&mut self, text: &str) {
+        let stays = Stays::default();
+        let route = Route { deployment: "big@acme".to_owned(), ..Route::default() };
+        self.send(Command::BeginCompaction(Box::new(Begin { epoch: Epoch(1), route, prompt: "digest".to_owned() })));
+        let intent = self.state.turn.as_ref().unwrap().inference.as_ref().unwrap().intent;
+        for delta in
+            [Delta::Started { index: 0, kind: ItemKind::Message }, Delta::Text { index: 0, text: text.to_owned() }]
+        {
+            self.shown.push(self.state.session, self.state.sequence, 0, &Shown { intent, delta });
+        }
+        let finished = Finished { stop: Stop::End, usage: Some(USAGE), model: None, reported: Object::new() };
+        let record = RecordInference { intent, result: Ok(finished), receipt: receipt() };
+        self.send(Command::RecordCompaction(Box::new(RecordCompaction { record, stays })));
+        self.shown = Assembly::default();
     }
 
     /// Shows a delta of the open inference, or of the item that it continues.

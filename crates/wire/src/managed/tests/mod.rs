@@ -1,0 +1,4 @@
+//! Tests of this wire.
+
+mod command;
+mod project;
