@@ -76,6 +76,13 @@ async fn collect(headers: &HeaderMap, body: Body, state: &AppState) -> Result<Ra
     Ok(Raw { bytes: bytes.freeze(), _memory: memory })
 }
 
+/// Accounts for a message that has arrived whole.
+pub(crate) fn account(state: &AppState, length: usize) -> Result<OwnedSemaphorePermit, Error> {
+    let mut memory = None;
+    let is_there = reserve(state, &mut memory, length);
+    memory.filter(|_| is_there).ok_or_else(|| Error::unavailable("Too many large requests at once."))
+}
+
 /// Grows `memory` to cover `needed` bytes.
 fn reserve(state: &AppState, memory: &mut Option<OwnedSemaphorePermit>, needed: usize) -> bool {
     let held = memory.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);

@@ -147,6 +147,8 @@ impl From<Refusal> for Error {
             Refusal::TurnNotFound => Self::not_found("There is no such turn."),
             Refusal::ItemNotFound => Self::not_found("There is no such item."),
             Refusal::AgentNotFound => Self::not_found("There is no such agent."),
+            Refusal::AgentChanged => Self::conflict("The agent has a newer version than the one that was named."),
+            Refusal::Archived => Self::conflict("It is archived and takes no change.").with_code("archived"),
             Refusal::NothingToCancel => Self::conflict("Nothing is running that could be cancelled."),
             // The text and code that openai-python takes for "not yet" and tries again.
             Refusal::CallNotOpen(call) => {
@@ -161,6 +163,10 @@ impl From<Refusal> for Error {
             }
             Refusal::TooMany(what) => Self::invalid(format!("Too many: {what}.")).with_code("limit_reached"),
             Refusal::Invalid(message) => Self::invalid(message),
+            Refusal::NotKept => {
+                let message = "Nothing of the session was stored, and it is no longer in memory.";
+                Self::not_found(message).with_code("not_stored")
+            }
             Refusal::Stale => Self::unavailable("The session changed meanwhile; try again."),
         }
     }
@@ -192,6 +198,8 @@ impl IntoResponse for Error {
         if self.closes {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
+        // For those who give it another vendor's shape.
+        response.extensions_mut().insert(self);
         response
     }
 }

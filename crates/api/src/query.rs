@@ -1,6 +1,8 @@
 //! Query strings: known parameters by name, with errors that name them. Unknown ones are tolerated.
 
 use axum::{extract::FromRequestParts, http::request::Parts};
+use mainstay_vocabulary::Timestamp;
+use mainstay_wire::managed::time;
 
 use crate::error::Error;
 
@@ -74,6 +76,43 @@ impl Query {
     }
 }
 
+/// Bounds of when something was made, each with whether it counts itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    from: Option<(Timestamp, bool)>,
+    until: Option<(Timestamp, bool)>,
+}
+
+impl Times {
+    /// Whether an instant lies within.
+    pub(crate) fn hold(&self, at: Timestamp) -> bool {
+        let is_from = self.from.is_none_or(|(from, counts)| at > from || counts && at == from);
+        is_from && self.until.is_none_or(|(until, counts)| at < until || counts && at == until)
+    }
+}
+
+impl Query {
+    /// `created_at[gt]`, `[gte]`, `[lt]` and `[lte]`, as RFC 3339. Of two bounds of one side the stricter holds.
+    pub(crate) fn times(&self) -> Result<Times, Error> {
+        let mut times = Times::default();
+        for (bound, text) in self.pairs("created_at") {
+            let at = time::read(text).filter(|_| ["gt", "gte", "lt", "lte"].contains(&bound)).ok_or_else(|| {
+                let param = format!("created_at[{bound}]");
+                Error::invalid(format!("'{param}' must be gt, gte, lt or lte with an RFC 3339 time.")).with_param(param)
+            })?;
+            let counts = bound.ends_with('e');
+            if bound.starts_with('g') {
+                let known = times.from.filter(|(known, counted)| (*known, !counted) > (at, !counts));
+                times.from = known.or(Some((at, counts)));
+            } else {
+                let known = times.until.filter(|(known, counted)| (*known, *counted) < (at, counts));
+                times.until = known.or(Some((at, counts)));
+            }
+        }
+        Ok(times)
+    }
+}
+
 fn pair(text: &str) -> Result<(String, String), Error> {
     let (name, value) = text.split_once('=').unwrap_or((text, ""));
     Ok((decode(name)?, decode(value)?))
@@ -119,6 +158,12 @@ mod tests {
             let error = Query::parse(text).unwrap().number(name, 1, 1..=100).unwrap_err();
             assert_eq!(error.param.as_deref(), Some(name), "{text}");
         }
+        let times = "created_at[gte]=1970-01-01T00:00:01Z&created_at[gt]=1970-01-01T00:00:01Z&created_at[lte]=1970-01-01T00:00:02Z";
+        let times = Query::parse(times).unwrap().times().unwrap();
+        assert_eq!([1_000, 1_001, 2_000, 2_001].map(|at| times.hold(Timestamp(at))), [false, true, true, false]);
+        let wrong = Query::parse("created_at[near]=1970-01-01T00:00:01Z").unwrap().times().unwrap_err();
+        assert_eq!(wrong.param.as_deref(), Some("created_at[near]"));
+        assert!(Query::parse("created_at[gt]=yesterday").unwrap().times().is_err());
         for text in ["%", "a=%4", "a=%zz", "a=%ff", "%+1=2"] {
             assert_eq!(Query::parse(text).unwrap_err().status, 400, "{text}");
         }

@@ -6,7 +6,6 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use mainstay_runtime::task::{TaskKind, Tasks};
@@ -44,14 +43,16 @@ pub struct Served {
 /// Serves until `shutdown` is ready, then lets open requests come to their end, then ends event streams, then drops
 /// what is left.
 pub async fn serve(listener: TcpListener, served: Served, shutdown: impl Future<Output = ()> + Send) {
-    let graceful = GracefulShutdown::new();
+    let drain = watch::Sender::new(false);
     let abort = watch::Sender::new(false);
     tokio::select! {
-        () = accept(listener, &served, &graceful, &abort) => {}
+        () = accept(listener, &served, &drain, &abort) => {}
         () = shutdown => {}
     }
     let settings = &served.settings;
-    let mut closed = std::pin::pin!(graceful.shutdown());
+    drain.send_replace(true);
+    // Each connection holds a receiver.
+    let mut closed = std::pin::pin!(drain.closed());
     if timeout(Duration::from_millis(settings.grace_ms), &mut closed).await.is_err() {
         settings.stop.send_replace(true);
         if timeout(STREAM_END, closed).await.is_err() {
@@ -62,14 +63,14 @@ pub async fn serve(listener: TcpListener, served: Served, shutdown: impl Future<
     abort.send_replace(true);
 }
 
-async fn accept(listener: TcpListener, served: &Served, graceful: &GracefulShutdown, abort: &watch::Sender<bool>) {
+async fn accept(listener: TcpListener, served: &Served, drain: &watch::Sender<bool>, abort: &watch::Sender<bool>) {
     let places = Arc::new(Semaphore::new(served.settings.connections));
     loop {
         // The semaphore is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let connection = connection(stream, served, graceful.watcher(), abort.subscribe());
+                let connection = connection(stream, served, drain.subscribe(), abort.subscribe());
                 let spawned = served.tasks.spawn(TaskKind::Connection, async move {
                     connection.await;
                     drop(place);
@@ -86,10 +87,15 @@ async fn accept(listener: TcpListener, served: &Served, graceful: &GracefulShutd
     }
 }
 
+/// Waits until it is true.
+async fn until(flag: &mut watch::Receiver<bool>) {
+    let _ = flag.wait_for(|flag| *flag).await;
+}
+
 fn connection(
     stream: TcpStream,
     served: &Served,
-    watcher: Watcher,
+    mut drain: watch::Receiver<bool>,
     mut abort: watch::Receiver<bool>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let service = TowerToHyperService::new(served.router.clone());
@@ -102,9 +108,19 @@ fn connection(
             .header_read_timeout(header)
             .max_buf_size(MAX_HEAD)
             .max_headers(MAX_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        tokio::pin!(connection);
+        let ended = async {
+            tokio::select! {
+                result = connection.as_mut() => return result,
+                () = until(&mut drain) => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        };
         tokio::select! {
-            result = watcher.watch(connection) => {
+            result = ended => {
                 if let Err(error) = result {
                     tracing::debug!(%error, "a connection ended early");
                 }

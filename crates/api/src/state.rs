@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mainstay_runtime::Engine;
+use mainstay_vocabulary::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
 /// Bounds of the edge. Sizes in bytes, times in milliseconds.
@@ -22,6 +23,8 @@ pub struct Settings {
     pub connections: usize,
     /// How often an idle event stream sends a comment, so that proxies keep it open.
     pub keep_alive_ms: u64,
+    /// Longest life of a WebSocket; the client opens another.
+    pub socket_ms: u64,
     /// How long open requests may go on after shutdown began.
     pub grace_ms: u64,
     /// Turns true when event streams must end.
@@ -38,6 +41,7 @@ impl Default for Settings {
             body_ms: 60_000,
             connections: 10_000,
             keep_alive_ms: 15_000,
+            socket_ms: 3_600_000,
             grace_ms: 5_000,
             stop: Arc::new(watch::Sender::new(false)),
         }
@@ -51,6 +55,8 @@ pub(crate) struct AppState {
     pub(crate) engine: Arc<Engine>,
     /// The bounds.
     pub(crate) settings: Arc<Settings>,
+    /// When this process began to serve.
+    pub(crate) began: Timestamp,
     /// What is left of `bodies_limit`, in KiB.
     pub(crate) bodies: Arc<Semaphore>,
 }
@@ -58,6 +64,6 @@ pub(crate) struct AppState {
 impl AppState {
     pub(crate) fn new(engine: Arc<Engine>, settings: Settings) -> Self {
         let bodies = Arc::new(Semaphore::new(settings.bodies_limit / 1_024));
-        Self { engine, settings: Arc::new(settings), bodies }
+        Self { began: engine.now(), engine, settings: Arc::new(settings), bodies }
     }
 }

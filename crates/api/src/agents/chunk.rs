@@ -29,6 +29,8 @@ pub(super) struct Chunk {
     last: Sequence,
     /// What they show.
     pub(super) turns: Turns,
+    /// What they are.
+    pub(super) events: Vec<Recorded>,
 }
 
 impl Chunks<'_> {
@@ -38,7 +40,8 @@ impl Chunks<'_> {
         self.extend(place, &mut events).await?;
         let first = events.first().map_or(place, |event| event.sequence);
         let last = events.last().map_or(place, |event| event.sequence);
-        Ok(Chunk { first, last, turns: self.fold(&before, &events).await? })
+        let turns = self.fold(&before, &events).await?;
+        Ok(Chunk { first, last, turns, events })
     }
 
     /// The chunk after.

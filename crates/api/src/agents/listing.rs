@@ -10,7 +10,7 @@ use axum::{
 use mainstay_runtime::Caller;
 use mainstay_session::State;
 use mainstay_vocabulary::{ItemId, Sequence, TurnId};
-use mainstay_wire::agents::{page, types};
+use mainstay_wire::agents::{page, trace, types};
 use serde_json::Value;
 
 use super::{
@@ -31,7 +31,7 @@ pub(super) fn routes() -> Router<AppState> {
         .route("/agents/sessions/{session_id}/turns/{turn_id}", get(turn))
         .route("/agents/sessions/{session_id}/turns/{turn_id}/items", get(turn_items))
         .route("/agents/sessions/{session_id}/subagents", nothing())
-        .route("/agents/sessions/{session_id}/traces", nothing())
+        .route("/agents/sessions/{session_id}/traces", get(traces))
         .route("/agents/sessions/{session_id}/artifacts", nothing())
         .route("/agents/sessions/{session_id}/subagents/{*rest}", get(absent))
         .route("/agents/sessions/{session_id}/artifacts/{*rest}", get(absent).delete(absent))
@@ -87,6 +87,19 @@ async fn turns(
         chunk.turns.turns.iter().map(|turn| page::turn_object(&session, turn)).collect()
     })
     .await
+}
+
+async fn traces(
+    Authenticated(caller): Authenticated,
+    Shared(state): Shared<AppState>,
+    Ids(id): Ids<String>,
+    query: Query,
+) -> Result<Json, Error> {
+    let part = Part::read(&query)?;
+    let session = find(&state, &caller, &id).await?;
+    let place = part.after.as_deref().map(|id| read_turn(id, &session).ok_or_else(wrong_after)).transpose()?;
+    let chunks = Chunks { engine: &state.engine, caller: &caller, session: Arc::clone(&session) };
+    list(&chunks, (place, &part), |chunk| trace::trace(&session, &chunk.events).into_iter().collect()).await
 }
 
 async fn turn(

@@ -1,6 +1,7 @@
 //! Routes of the Agents wire, relative to `/v1`. A file per noun; `chunk` reads the journal for the lists.
 
-mod agent;
+pub(crate) mod agent;
+mod automation;
 mod chunk;
 mod event;
 mod listing;
@@ -19,6 +20,7 @@ use crate::{error::Error, query::Query, state::AppState};
 pub(crate) fn routes() -> Router<AppState> {
     Router::new()
         .merge(agent::routes())
+        .merge(automation::routes())
         .merge(session::routes())
         .merge(event::routes())
         .merge(listing::routes())
@@ -26,13 +28,14 @@ pub(crate) fn routes() -> Router<AppState> {
 }
 
 /// A session of an agent that the path names.
-async fn find(state: &AppState, caller: &Caller, id: &str) -> Result<Arc<State>, Error> {
+pub(crate) async fn find(state: &AppState, caller: &Caller, id: &str) -> Result<Arc<State>, Error> {
     let id = read_session_id(id)?;
     let session = state.engine.state(caller, id).await?;
     if session.kind == Kind::Agent { Ok(session) } else { Err(no_session()) }
 }
 
-fn read_session_id(id: &str) -> Result<SessionId, Error> {
+/// A session's id, read from its text.
+pub(crate) fn read_session_id(id: &str) -> Result<SessionId, Error> {
     let known = id.strip_prefix("sess_").and_then(|_| id.parse().ok());
     known.ok_or_else(no_session)
 }
@@ -42,14 +45,18 @@ fn no_session() -> Error {
 }
 
 /// Which part of a list is wanted.
-struct Part {
-    after: Option<String>,
-    limit: usize,
-    is_ascending: bool,
+pub(crate) struct Part {
+    /// The id of the element before the first one.
+    pub(crate) after: Option<String>,
+    /// Most elements.
+    pub(crate) limit: usize,
+    /// Oldest first.
+    pub(crate) is_ascending: bool,
 }
 
 impl Part {
-    fn read(query: &Query) -> Result<Self, Error> {
+    /// From the parameters `after`, `limit` and `order`.
+    pub(crate) fn read(query: &Query) -> Result<Self, Error> {
         if query.get("before").is_some() {
             return Err(Error::unsupported("The parameter 'before'").with_param("before"));
         }
@@ -63,6 +70,6 @@ impl Part {
 }
 
 /// `after` names nothing in the list.
-fn wrong_after() -> Error {
+pub(crate) fn wrong_after() -> Error {
     Error::invalid("'after' is not the id of an object of this list.").with_param("after")
 }

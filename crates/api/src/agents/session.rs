@@ -55,11 +55,10 @@ async fn create(
         return Ok(Json(types::session(&accepted.state)).into_response());
     }
     let saved = match request.agent_id {
-        Some(id) => Some((id, agent::saved(&state, &caller, id).await?)),
+        Some(id) => Some(agent::saved(&state, &caller, (id, None)).await?),
         None => None,
     };
-    let saved = saved.as_ref().map(|(id, agent)| (*id, agent));
-    let command = request.command(saved, state.engine.default_limits())?;
+    let command = request.command(saved.as_ref(), state.engine.default_limits())?;
     let session = state.engine.session_id(&caller, idempotent.as_ref());
     if stream {
         let (_, follow) = state.engine.submit_and_follow(&caller, session, command, idempotent).await?;
@@ -87,7 +86,7 @@ async fn update(
 ) -> Result<Json, Error> {
     let idempotent = idempotency::of(&headers, "agents.sessions.update", &id, &body.raw)?;
     let session = find(&state, &caller, &id).await?;
-    let Some(command) = command::update_session(body.object)? else {
+    let Some(command) = command::update_session(&session, body.object)? else {
         return Ok(Json(types::session(&session)));
     };
     let accepted = state.engine.submit(&caller, session.session, command, idempotent).await?;

@@ -9,8 +9,6 @@ use crate::{auth::Authenticated, error::Error, state::AppState};
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/agents/automations", unserved("Agent automations"))
-        .route("/agents/automations/{*rest}", unserved("Agent automations"))
         .route("/agents/environments", unserved("Agent environments"))
         .route("/agents/environments/{*rest}", unserved("Agent environments"))
         .route("/vaults", unserved("Vaults"))

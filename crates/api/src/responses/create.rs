@@ -9,7 +9,10 @@ use axum::{
 use mainstay_runtime::Engine;
 use mainstay_wire::responses::{CreateResponse, View};
 
-use super::{follow, input, lookup, place};
+use super::{
+    follow, input, lookup,
+    place::{self, Wanted},
+};
 use crate::{auth::Authenticated, body::JsonObject, error::Error, idempotency, json::Json, sse, state::AppState};
 
 pub(super) async fn create(
@@ -25,7 +28,8 @@ pub(super) async fn create(
     check_model(engine, &request.spec.model)?;
     let items = input::resolve(engine, &caller, std::mem::take(&mut request.input)).await?;
     let (shape, stream, background) = (request.shape, request.stream, request.background);
-    let started = place::start(engine, &caller, request, items, idempotent).await?;
+    let wanted = Wanted { request, items, before: None, idempotent };
+    let started = place::start(engine, &caller, wanted).await?;
     if stream {
         let view = View::new(started.head, shape, 0);
         return Ok(sse::response(follow::frames(view, started.follow), &state.settings));
@@ -39,7 +43,7 @@ pub(super) async fn create(
     Ok(Json(view.object()).into_response())
 }
 
-fn check_model(engine: &Engine, name: &str) -> Result<(), Error> {
+pub(super) fn check_model(engine: &Engine, name: &str) -> Result<(), Error> {
     if engine.models().iter().any(|model| model.name == name) {
         return Ok(());
     }

@@ -40,7 +40,7 @@ async fn find(engine: &Engine, caller: &Caller, id: ItemId) -> Result<Option<Arc
         other => other?,
     };
     match state.kind {
-        Kind::Registry => Ok(None),
+        Kind::Registry | Kind::Gateway | Kind::File | Kind::Automation | Kind::Webhook => Ok(None),
         // Items of a conversation may have been deleted from it.
         Kind::Conversation => {
             let items = engine.context(caller, id.session).await?;
@@ -87,6 +87,10 @@ fn item_in(recorded: &Recorded, id: ItemId) -> Option<Arc<Item>> {
         Event::CallClosed { call_id, outcome } if is_there && index == 0 => Some(result_of(call_id, outcome)),
         Event::ItemCompleted(written) | Event::ItemInterrupted(written) if written.id == id && !written.continues => {
             Some(Arc::clone(&written.item))
+        }
+        Event::ContextReplaced(replaced) => {
+            let digest = replaced.digest.as_ref().filter(|digest| digest.id == id)?;
+            Some(Arc::new(digest.item()))
         }
         _ => None,
     }

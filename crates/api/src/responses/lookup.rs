@@ -104,7 +104,7 @@ pub(super) async fn fold(engine: &Engine, caller: &Caller, mut view: View) -> Re
 }
 
 /// Where a turn ended; `None` while it runs.
-pub(super) async fn ended_at(
+pub(crate) async fn ended_at(
     engine: &Engine,
     caller: &Caller,
     state: &State,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mainstay_runtime::{Accepted, Caller, Engine, Error as Refused, Follow, Idempotent};
 use mainstay_session::{
-    Command, Event, Refusal,
+    Command, Event, Refusal, State,
     command::{Accept, Create},
     event::{Created, Delivery, Input, Kind},
     spec::Retention,
@@ -32,6 +32,14 @@ pub(super) struct Started {
 }
 
 /// A request whose items are all there.
+pub(super) struct Wanted {
+    pub(super) request: CreateResponse,
+    pub(super) items: Vec<Arc<Item>>,
+    /// What the client's connection holds of the Response before, where nobody else does.
+    pub(super) before: Option<Vec<Arc<Item>>>,
+    pub(super) idempotent: Option<Idempotent>,
+}
+
 struct Wish<'a> {
     engine: &'a Engine,
     caller: &'a Caller,
@@ -40,27 +48,42 @@ struct Wish<'a> {
     idempotent: Option<Idempotent>,
 }
 
-pub(super) async fn start(
-    engine: &Engine,
-    caller: &Caller,
-    request: CreateResponse,
-    items: Vec<Arc<Item>>,
-    idempotent: Option<Idempotent>,
-) -> Result<Started, Error> {
+pub(super) async fn start(engine: &Engine, caller: &Caller, wanted: Wanted) -> Result<Started, Error> {
+    let Wanted { request, items, before, idempotent } = wanted;
     let wish = Wish { engine, caller, request, items, idempotent };
     if let Some(accepted) = engine.replayed(caller, wish.idempotent.as_ref()).await? {
         let before = Sequence(accepted.first.0.saturating_sub(1));
         let follow = engine.follow(caller, accepted.session, mainstay_runtime::From::After(before)).await?;
         return Ok(Started { head: wish.head(&accepted).await?, follow, replayed: true });
     }
-    let sent = match (wish.request.conversation, wish.request.options.previous) {
-        (Some(conversation), _) => wish.in_conversation(conversation).await,
-        (None, Some(previous)) => wish.after(previous).await,
-        (None, None) => wish.create(wish.fresh()).await,
+    let sent = match (before, wish.request.conversation, wish.request.options.previous) {
+        (Some(items), ..) => wish.create(Create { items, ..wish.fresh() }).await,
+        (None, Some(conversation), _) => wish.in_conversation(conversation).await,
+        (None, None, Some(previous)) => wish.after(previous).await,
+        (None, None, None) => wish.create(wish.fresh()).await,
     };
     let (accepted, follow) = sent?;
     let (head, replayed) = (wish.head(&accepted).await?, accepted.replayed);
     Ok(Started { head, follow, replayed })
+}
+
+/// What a Response is known by for which nothing is generated, and all that a model would be shown after it. Nothing of
+/// it is written anywhere.
+pub(super) async fn warm(engine: &Engine, caller: &Caller, wanted: Wanted) -> Result<(Head, Vec<Arc<Item>>), Error> {
+    let Wanted { request, items, before, .. } = wanted;
+    let mut prompt = match (before, request.options.previous) {
+        (Some(before), _) => before,
+        (None, Some(previous)) => {
+            let session = previous_session(engine, caller, previous).await?;
+            let ended = previous_end(engine, caller, &session, previous).await?;
+            engine.prompt(caller, previous.session, Some(ended)).await?
+        }
+        (None, None) => Vec::new(),
+    };
+    prompt.extend(items);
+    let turn = TurnId { session: engine.session_id(caller, None), sequence: Sequence(1) };
+    let CreateResponse { spec, options, conversation, .. } = request;
+    Ok((Head { turn, created_at: engine.now(), spec, options, conversation }, prompt))
 }
 
 impl Wish<'_> {
@@ -120,23 +143,14 @@ impl Wish<'_> {
     /// At the idle head of the Response's session; in a fork where it is not the head, belongs to a conversation, or
     /// where nothing of this turn may be kept.
     async fn after(&self, previous: TurnId) -> Result<(Accepted, Follow), Error> {
-        let not_found = || Error::from(previous_not_found(&response_id(previous)));
-        let parent =
-            lookup::session_of(self.engine, self.caller, previous).await.map_err(|error| match error.status {
-                axum::http::StatusCode::NOT_FOUND => not_found(),
-                _ => error,
-            })?;
+        let parent = previous_session(self.engine, self.caller, previous).await?;
         if parent.kind == Kind::Response && !self.request.is_ephemeral() {
             match self.append(previous.session, Some(previous)).await {
                 Err(Refused::Refused(Refusal::NotHead | Refusal::Busy)) => {}
                 other => return other.map_err(as_error),
             }
         }
-        let ended = lookup::ended_at(self.engine, self.caller, &parent, previous).await?.ok_or_else(|| {
-            Error::invalid(format!("Response '{}' is still in progress.", response_id(previous)))
-                .with_code("previous_response_in_progress")
-                .with_param("previous_response_id")
-        })?;
+        let ended = previous_end(self.engine, self.caller, &parent, previous).await?;
         let create = self.engine.fork(self.caller, previous.session, ended, self.fresh()).await?;
         self.create(create).await
     }
@@ -168,6 +182,28 @@ impl Wish<'_> {
         let found = events.iter().find(|recorded| matches!(*recorded.event, Event::TurnStarted(_)));
         found.map(|recorded| recorded.sequence).ok_or_else(|| Error::internal("The turn did not begin."))
     }
+}
+
+/// The session of the Response that a request names as the one before.
+pub(super) async fn previous_session(engine: &Engine, caller: &Caller, previous: TurnId) -> Result<Arc<State>, Error> {
+    lookup::session_of(engine, caller, previous).await.map_err(|error| match error.status {
+        axum::http::StatusCode::NOT_FOUND => previous_not_found(&response_id(previous)).into(),
+        _ => error,
+    })
+}
+
+/// Where that Response ended.
+pub(super) async fn previous_end(
+    engine: &Engine,
+    caller: &Caller,
+    session: &State,
+    previous: TurnId,
+) -> Result<Sequence, Error> {
+    lookup::ended_at(engine, caller, session, previous).await?.ok_or_else(|| {
+        Error::invalid(format!("Response '{}' is still in progress.", response_id(previous)))
+            .with_code("previous_response_in_progress")
+            .with_param("previous_response_id")
+    })
 }
 
 /// Refusals of an input that name the parameter.

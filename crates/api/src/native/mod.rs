@@ -1,0 +1,13 @@
+//! Routes of the native wire. Their paths are whole: vendors' wires have sessions, too.
+
+mod journal;
+mod session;
+
+use axum::Router;
+
+use crate::state::AppState;
+
+/// Its routes.
+pub(crate) fn routes() -> Router<AppState> {
+    Router::new().merge(session::routes()).merge(journal::routes())
+}
