@@ -15,7 +15,7 @@ use crate::config::Config;
 /// Its file in the data directory.
 const FILE: &str = "api-key";
 /// What every key begins with.
-const PREFIX: &str = "msk-";
+pub(crate) const PREFIX: &str = "msk-";
 
 /// Prints the key; makes it where there is none.
 pub(crate) fn print(config: &Config) -> Result<()> {

@@ -4,6 +4,7 @@
 
 mod field;
 mod id;
+mod managed;
 mod raw;
 
 use serde_json::{Value, json};

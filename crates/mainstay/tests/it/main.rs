@@ -3,11 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 #![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
 
+mod bare;
+mod cli;
+mod doctor;
+mod error_page;
 mod full;
 mod hostile;
 mod http;
+mod init;
 #[cfg(feature = "faults")]
 mod kill;
+mod models;
 mod openapi;
 mod process;
 #[cfg(feature = "faults")]

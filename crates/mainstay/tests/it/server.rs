@@ -80,9 +80,21 @@ impl Home {
 
     /// Starts a server with more environment; the exit status if it ended before it listened.
     pub(crate) fn start_with(&self, environment: &[(&str, String)]) -> Result<Server, ExitStatus> {
-        let log = OpenOptions::new().create(true).append(true).open(self.path.join("log")).unwrap();
         let mut command = self.command("serve");
         command.envs(environment.iter().map(|(name, value)| (name, value)));
+        self.spawn(command)
+    }
+
+    /// Starts a server where another one listened.
+    pub(crate) fn start_at(&self, address: SocketAddr) -> Server {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mainstay"));
+        command.arg("serve").arg("--config").arg(self.path.join("mainstay.toml")).arg("--data").arg(self.data());
+        command.arg("--listen").arg(address.to_string());
+        self.spawn(command).unwrap_or_else(|status| panic!("the server ended at once: {status}; {}", self.log()))
+    }
+
+    fn spawn(&self, mut command: Command) -> Result<Server, ExitStatus> {
+        let log = OpenOptions::new().create(true).append(true).open(self.path.join("log")).unwrap();
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         let _ = BufReader::new(child.stdout.take().unwrap()).read_line(&mut line);

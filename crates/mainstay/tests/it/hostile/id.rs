@@ -47,6 +47,8 @@ fn paths(id: &str) -> Vec<Request> {
         format!("/v1/conversations/{id}/items"),
         format!("/v1/conversations/{id}/items/{id}"),
         format!("/v1/models/{id}"),
+        format!("/mainstay/v1/sessions/{id}"),
+        format!("/mainstay/v1/sessions/{id}/journal"),
     ];
     let message = json!({ "events": [{ "type": "agent.session.input.message", "input": "x" }] });
     let item = json!({ "items": [{ "role": "user", "content": "x" }] });
@@ -58,6 +60,7 @@ fn paths(id: &str) -> Vec<Request> {
         (format!("/v1/responses/{id}/cancel"), &change),
         (format!("/v1/conversations/{id}"), &change),
         (format!("/v1/conversations/{id}/items"), &item),
+        (format!("/mainstay/v1/sessions/{id}/fork"), &change),
     ];
     let delete = [
         format!("/v1/agents/{id}"),
@@ -80,6 +83,7 @@ async fn ids_of_nothing_and_of_other_wires() {
             "agents" if path.starts_with("/v1/agents/sessions/") => prefix == "sess" && !path.contains("/turns/"),
             "agents" => prefix == "agent",
             "responses" => prefix == "resp",
+            "v1" => prefix == "sess",
             _ => prefix == "conv" && !path.contains("/items/"),
         }
     };

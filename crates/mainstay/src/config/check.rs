@@ -1,0 +1,107 @@
+//! What the shape of a file cannot say: numbers within bounds, names that are known. Each refusal says where.
+
+use std::net::SocketAddr;
+
+use anyhow::{Result, bail};
+use mainstay_providers::{Dialect, Kind};
+use mainstay_runtime::task::TaskKind;
+
+use super::{Deployment, File, Origins, Provider, Server};
+use crate::models;
+
+/// Longest time that any setting may name, milliseconds: a week. Whoever writes more has mistaken the unit.
+const LONGEST_MS: u64 = 7 * 24 * 3_600_000;
+
+/// A file, and where its values came from.
+pub(super) struct Check<'a> {
+    pub(super) file: &'a File,
+    pub(super) origins: &'a Origins,
+}
+
+impl Check<'_> {
+    /// Refuses what cannot work, and says where to listen.
+    pub(super) fn all(&self) -> Result<SocketAddr> {
+        let Server { listen, .. } = &self.file.server;
+        let Ok(address) = listen.parse() else {
+            return self
+                .refuse("server.listen", &format!("{listen:?} is not ADDRESS:PORT, such as \"127.0.0.1:7070\""));
+        };
+        self.numbers()?;
+        if self.file.store.url != "sqlite" {
+            let reason = format!("{:?} cannot be opened: only \"sqlite\" exists so far", self.file.store.url);
+            return self.refuse("store.url", &reason);
+        }
+        if let Err(error) = models::Catalogue::new(&self.file.model) {
+            return self.refuse("model", &format!("{error:#}"));
+        }
+        self.file.provider.iter().enumerate().try_for_each(|(index, provider)| self.provider(index, provider))?;
+        self.file.deployment.iter().enumerate().try_for_each(|(index, served)| self.deployment(index, served))?;
+        Ok(address)
+    }
+
+    fn numbers(&self) -> Result<()> {
+        let Server { connections, body_limit, bodies_limit, .. } = self.file.server;
+        let most = TaskKind::Connection.limit();
+        if !(1..=most).contains(&connections) {
+            return self.refuse("server.connections", &format!("{connections} is not between 1 and {most}"));
+        }
+        if body_limit == 0 {
+            return self.refuse("server.body_limit", "0 would refuse every request");
+        }
+        if bodies_limit < body_limit {
+            let reason = format!("{bodies_limit} is less than server.body_limit, {body_limit}");
+            return self.refuse("server.bodies_limit", &reason);
+        }
+        self.times()
+    }
+
+    fn times(&self) -> Result<()> {
+        let Server { header_ms, body_idle_ms, body_ms, keep_alive_ms, .. } = self.file.server;
+        let server = [
+            ("header_ms", header_ms),
+            ("body_idle_ms", body_idle_ms),
+            ("body_ms", body_ms),
+            ("keep_alive_ms", keep_alive_ms),
+        ];
+        let server = server.map(|(name, ms)| (format!("server.{name}"), ms));
+        let phases = self.file.timeouts.named().map(|(name, ms)| (format!("timeouts.{name}"), ms));
+        let wall = [("limits.wall_ms".to_owned(), self.file.limits.wall_ms)];
+        for (name, ms) in server.into_iter().chain(phases).chain(wall) {
+            if !(1..=LONGEST_MS).contains(&ms) {
+                return self.refuse(&name, &format!("{ms} is not between 1 and {LONGEST_MS} milliseconds"));
+            }
+        }
+        Ok(())
+    }
+
+    fn provider(&self, index: usize, provider: &Provider) -> Result<()> {
+        let name = &provider.name;
+        let at = |field: &str| format!("provider[{index}].{field}");
+        if self.file.provider[..index].iter().any(|earlier| earlier.name == *name) {
+            return self.refuse(&at("name"), &format!("there are two providers named {name:?}"));
+        }
+        if let Err(error) = provider.kind.parse::<Kind>() {
+            return self.refuse(&at("kind"), &error.to_string());
+        }
+        if let Some(Err(error)) = provider.dialect.as_deref().map(str::parse::<Dialect>) {
+            return self.refuse(&at("dialect"), &error.to_string());
+        }
+        Ok(())
+    }
+
+    fn deployment(&self, index: usize, deployment: &Deployment) -> Result<()> {
+        let at = |field: &str| format!("deployment[{index}].{field}");
+        let name = &deployment.provider;
+        if !self.file.provider.iter().any(|provider| provider.name == *name) {
+            return self.refuse(&at("provider"), &format!("there is no provider named {name:?}"));
+        }
+        if let Some(Err(error)) = deployment.price.as_ref().map(super::Price::per_token) {
+            return self.refuse(&at("price"), &error.to_string());
+        }
+        Ok(())
+    }
+
+    fn refuse<T>(&self, name: &str, reason: &str) -> Result<T> {
+        bail!("{}: {name}: {reason}", self.origins.of(name))
+    }
+}
