@@ -5,6 +5,8 @@ mod appends;
 mod conversation;
 mod figure;
 mod first_byte;
+mod gateway;
+mod gateway_peer;
 mod http;
 mod langgraph;
 mod restart;
@@ -46,6 +48,7 @@ const ROWS: &[Row] = &[
     ),
     row("turn", "CPU of a full stateful turn, all promises on, beside LangGraph with its SQLite saver", turn::run),
     row("stream", "CPU of a streamed event, durable before it is shown; memory of many streams", stream::run),
+    row("gateway", "CPU of an inference without a session, beside other gateways", gateway::run),
     row("conversation", "a conversation that grows, 320 bytes of text a turn, beside LangGraph", conversation::run),
     row("start", "time to the first answer of /healthz; memory when idle", start::run),
     row("first-byte", "time from an input to the first byte sent upstream, beside two fsyncs", first_byte::run),

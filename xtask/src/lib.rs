@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "a developer's tool: it times its phases and reads its environment")]
 
 pub mod bench;
+pub mod docs;
 pub mod openapi;
 mod phase;
 mod process;

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{bench, openapi, soak, test, tidy, up};
+use xtask::{bench, docs, openapi, soak, test, tidy, up};
 
 /// Builds, checks and measures Mainstay.
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Task {
     Tidy,
     /// Measures, each figure beside its target or peer.
     Bench(bench::Arguments),
+    /// Writes the pages that are made of other files, or compares them.
+    Docs(docs::Arguments),
     /// Writes the OpenAPI document, or compares it.
     Openapi(openapi::Arguments),
 }
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => soak::run(&arguments),
         Task::Tidy => tidy::report(),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Docs(arguments) => docs::run(&arguments),
         Task::Openapi(arguments) => openapi::run(&arguments),
     };
     match outcome {

@@ -1,5 +1,11 @@
 //! `cargo xtask soak`: the tests that try to break a promise, at a length that CI has no time for. The same tests
-//! run short in CI; `MAINSTAY_SOAK` and the row's own variable tell them to go on. Start with `ROWS`.
+//! run short in CI; `MAINSTAY_SOAK` and the row's own variable tell them to go on. Start with `ROWS`;
+//! what other people's programs try is in `soak/client.rs` and `soak/contract.rs`, what no program sends in
+//! `soak/fuzz.rs`.
+
+mod client;
+mod contract;
+mod fuzz;
 
 use std::process::ExitCode;
 
@@ -24,7 +30,7 @@ struct Row {
     amount: (&'static str, u64),
 }
 
-/// Every soak there is.
+/// Every soak that is a test of ours at length.
 const ROWS: &[Row] = &[
     Row {
         name: "kill",
@@ -51,9 +57,12 @@ const ROWS: &[Row] = &[
 pub struct Arguments {
     /// Which; all of them if none is named.
     names: Vec<String>,
-    /// How many kills, seeds or states, instead of the row's own number.
+    /// How many kills, seeds, states, seconds of each fuzz target or examples, instead of the row's own number.
     #[arg(long)]
     amount: Option<u64>,
+    /// Fuzz this target alone.
+    #[arg(long)]
+    target: Option<String>,
     /// Show what there is and run nothing.
     #[arg(long)]
     list: bool,
@@ -64,7 +73,10 @@ pub struct Arguments {
 /// # Errors
 /// Where one was asked for that does not exist; a failing one is in the exit code.
 pub fn run(arguments: &Arguments) -> Result<ExitCode> {
-    let phases = ROWS.iter().map(|row| row.phase(arguments.amount)).collect();
+    let rows = ROWS.iter().map(|row| row.phase(arguments.amount));
+    let amount = arguments.amount;
+    let ours = [fuzz::phase(arguments.target.as_deref(), amount), contract::phase(amount)];
+    let phases = rows.chain(ours).chain(client::phases()).collect();
     let chosen = phase::select(phases, &arguments.names)?;
     if arguments.list {
         phase::list(&chosen);

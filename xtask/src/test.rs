@@ -1,6 +1,8 @@
 //! `cargo xtask test`: all that CI runs, in phases. Start with `phases`; the Python side is in `test/python.rs`.
 
-mod python;
+mod engine;
+pub(crate) mod node;
+pub(crate) mod python;
 
 use std::process::ExitCode;
 
@@ -72,6 +74,10 @@ fn phases() -> Vec<Phase> {
             &["test", "--workspace", "--features", FAULTS, "--locked", "--doc"],
         ),
         step("sdk", "the vendors' SDKs, unmodified, against the binary", &["build", "python"], python::sdk),
+        step("node", "clients from npm, unmodified, against the binary", &["build", "python"], node::run),
+        step("engine", "the release binary with the embedded engine builds", &["tools"], engine::build),
+        step("up", "one command: a conversation with the embedded model", &["engine"], engine::up),
+        step("local", "the embedded engine's own tests, in the release profile", &["engine"], engine::tests),
         step("deny", "cargo deny agrees about licences and bans", &[], deny),
     ]
 }

@@ -19,6 +19,8 @@ const MAX_BODY: usize = 16 << 20;
 pub(super) struct Client {
     host: String,
     key: String,
+    /// More headers, each with its line end.
+    headers: String,
     connection: BufReader<TcpStream>,
 }
 
@@ -35,7 +37,13 @@ impl Client {
         connection.set_nodelay(true)?;
         connection.set_read_timeout(Some(SILENCE))?;
         let connection = BufReader::with_capacity(4 << 10, connection);
-        Ok(Self { host: host.to_owned(), key: key.to_owned(), connection })
+        Ok(Self { host: host.to_owned(), key: key.to_owned(), headers: String::new(), connection })
+    }
+
+    /// Sends more headers with every request.
+    pub(super) fn with_headers(mut self, headers: &[(&str, &str)]) -> Self {
+        self.headers = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        self
     }
 
     /// Asks and reads the whole answer; anything but success is an error.
@@ -81,9 +89,10 @@ impl Client {
         let body = body.map(Value::to_string).unwrap_or_default();
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nopenai-beta: agents=v1\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+             {}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.host,
             self.key,
+            self.headers,
             body.len()
         );
         self.connection.get_mut().write_all(request.as_bytes()).context("sending a request")

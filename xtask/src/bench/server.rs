@@ -65,41 +65,29 @@ impl Server {
         Client::connect(&self.host, &self.key)
     }
 
+    /// What the process has used.
+    pub(super) fn meter(&self) -> Meter {
+        Meter::of(self.child.id())
+    }
+
     /// CPU time of all its threads so far, microseconds.
     pub(super) fn cpu_us(&self) -> Result<f64> {
-        let tasks = fs::read_dir(self.proc("task")).context("reading the server's threads")?;
-        let mut nanoseconds = 0.0;
-        for task in tasks {
-            // A thread may end in between; the server has none that come and go while it works.
-            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
-            nanoseconds += text.split(' ').next().and_then(|number| number.parse::<f64>().ok()).unwrap_or(0.0);
-        }
-        Ok(nanoseconds / 1e3)
+        self.meter().cpu_us()
     }
 
     /// Bytes that it has handed to `write` so far: files, and what little goes to clients that way.
     pub(super) fn written(&self) -> Result<f64> {
-        self.number("io", "wchar:")
+        self.meter().number("io", "wchar:")
     }
 
     /// Memory in use, MiB.
     pub(super) fn resident_mib(&self) -> Result<f64> {
-        Ok(self.number("status", "VmRSS:")? / 1_024.0)
+        self.meter().resident_mib()
     }
 
     /// The most memory that was in use, MiB.
     pub(super) fn peak_mib(&self) -> Result<f64> {
-        Ok(self.number("status", "VmHWM:")? / 1_024.0)
-    }
-
-    fn number(&self, file: &str, name: &str) -> Result<f64> {
-        let text = fs::read_to_string(self.proc(file)).with_context(|| format!("reading the server's {file}"))?;
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
-        line.split_whitespace().next().and_then(|number| number.parse().ok()).with_context(|| format!("{name}{line}"))
-    }
-
-    fn proc(&self, file: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/{file}", self.child.id()))
+        Ok(self.meter().number("status", "VmHWM:")? / 1_024.0)
     }
 
     /// Space that its data takes on disk, bytes.
@@ -129,6 +117,44 @@ impl Server {
         self.child.kill().context("killing the server")?;
         self.child.wait().context("killing the server")?;
         Ok(())
+    }
+}
+
+/// What a process has used so far.
+pub(super) struct Meter {
+    process: u32,
+}
+
+impl Meter {
+    pub(super) const fn of(process: u32) -> Self {
+        Self { process }
+    }
+
+    /// CPU time of all its threads, microseconds.
+    pub(super) fn cpu_us(&self) -> Result<f64> {
+        let tasks = fs::read_dir(self.proc("task")).context("reading the process's threads")?;
+        let mut nanoseconds = 0.0;
+        for task in tasks {
+            // A thread may end in between; ours has none that come and go while it works.
+            let Ok(text) = fs::read_to_string(task?.path().join("schedstat")) else { continue };
+            nanoseconds += text.split(' ').next().and_then(|number| number.parse::<f64>().ok()).unwrap_or(0.0);
+        }
+        Ok(nanoseconds / 1e3)
+    }
+
+    /// Memory in use, MiB.
+    pub(super) fn resident_mib(&self) -> Result<f64> {
+        Ok(self.number("status", "VmRSS:")? / 1_024.0)
+    }
+
+    fn number(&self, file: &str, name: &str) -> Result<f64> {
+        let text = fs::read_to_string(self.proc(file)).with_context(|| format!("reading the process's {file}"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+        line.split_whitespace().next().and_then(|number| number.parse().ok()).with_context(|| format!("{name}{line}"))
+    }
+
+    fn proc(&self, file: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{file}", self.process))
     }
 }
 

@@ -1,4 +1,5 @@
-//! A model server that answers at once with a canned stream and says when each request's first byte arrived.
+//! A model server that answers at once, whole or with a stream of 52 events, and says when each request's first byte
+//! arrived.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
@@ -11,15 +12,20 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 
 /// Most connections that it takes in its life: the server keeps a few open.
-const MAX_CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 1_024;
 /// Largest request that it reads.
 const MAX_REQUEST: usize = 1 << 20;
 /// Longest wait for a request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-const ANSWER: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
-    \"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Yes.\"},\"finish_reason\":null}]}\n\n\
-    data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
+/// Deltas of a stream; with the last chunk and the end they are 52 events.
+const DELTAS: usize = 50;
+const WHOLE: &str = "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"bench\",\"choices\":[\
+    {\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"Yes.\"},\"finish_reason\":\"stop\"}],\
+    \"usage\":{\"prompt_tokens\":9,\"completion_tokens\":2,\"total_tokens\":11}}";
+const DELTA: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
+    \"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"Yes. \"},\"finish_reason\":null}]}\n\n";
+const LAST: &str = "data: {\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"bench\",\
     \"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
 /// The address of a model server, and when requests arrived at it.
@@ -67,10 +73,16 @@ fn serve(connection: TcpStream, arrived: &Sender<Instant>) -> Result<()> {
             }
         }
         ensure!(length <= MAX_REQUEST, "a request of {length} bytes");
-        connection.read_exact(&mut vec![0; length])?;
-        let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n";
-        let answer = format!("{head}content-length: {}\r\n\r\n{ANSWER}", ANSWER.len());
-        connection.get_mut().write_all(answer.as_bytes())?;
+        let mut body = vec![0; length];
+        connection.read_exact(&mut body)?;
+        let text = String::from_utf8_lossy(&body).replace(' ', "");
+        let (kind, answer) = if text.contains("\"stream\":true") {
+            ("text/event-stream", DELTA.repeat(DELTAS) + LAST)
+        } else {
+            ("application/json", WHOLE.to_owned())
+        };
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n", answer.len());
+        connection.get_mut().write_all((head + &answer).as_bytes())?;
         arrived.send(at)?;
     }
 }

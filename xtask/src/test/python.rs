@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::node;
 use crate::{
     phase::Outcome,
     process::{answers, expect_success, in_root, root},
@@ -14,17 +15,19 @@ use crate::{
 
 /// Where the tests and their pins are.
 const TESTS: &str = "tests/python";
+/// Tests among them that only a soak runs.
+pub(crate) const SOAKS: &str = "tests/python/soak";
 /// What must be installed, with exact versions.
 const PINS: &str = "tests/python/requirements.txt";
 /// The environment.
 const ENVIRONMENT: &str = "target/python";
 /// Its interpreter.
-const PYTHON: &str = "target/python/bin/python";
+pub(crate) const PYTHON: &str = "target/python/bin/python";
 /// A copy of the pins that it was made from.
 const STAMP: &str = "target/python/pins.txt";
 
 /// Makes the environment if it is not there or was made from other pins.
-pub(super) fn prepare() -> Result<Outcome> {
+pub(crate) fn prepare() -> Result<Outcome> {
     let root = root();
     if !root.join(PINS).exists() {
         return Ok(Outcome::Skipped(format!("{PINS} does not exist yet")));
@@ -59,7 +62,10 @@ pub(super) fn sdk() -> Result<Outcome> {
     if !has_tests(&root().join(TESTS)) {
         return Ok(Outcome::Skipped(format!("{TESTS} has no test yet")));
     }
-    expect_success(&mut in_root(PYTHON, &["-m", "pytest", TESTS, "-q", "-p", "no:cacheprovider"]))?;
+    expect_success(&mut in_root(
+        PYTHON,
+        &["-m", "pytest", TESTS, "--ignore", node::TESTS, "--ignore", SOAKS, "-q", "-p", "no:cacheprovider"],
+    ))?;
     Ok(Outcome::Passed)
 }
 

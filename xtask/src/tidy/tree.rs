@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 use anyhow::{Context as _, Result};
 
 /// Kinds of file that are read.
-const KINDS: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "yaml"];
-/// Files without an extension that are read too.
-const NAMED: &[&str] = &[".ci/run"];
+const KINDS: &[&str] = &["rs", "toml", "md", "py", "sh", "yml", "yaml", "service"];
+/// Other files that are read too.
+const NAMED: &[&str] = &[".ci/run", "deploy/Dockerfile", "docs/openapi.json"];
 /// Folders that are not ours: build output, the repository's own records, what tools leave behind.
 const FOREIGN: &[&str] = &["target", ".git", "__pycache__", "node_modules", ".venv"];
 
