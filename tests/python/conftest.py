@@ -85,17 +85,21 @@ OTHER_KEY = "a-key-of-another-tenant"
 class Server:
     """A running server; `stop` and `start` go on with the same data."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, start=True):
         self.data = folder / "data"
-        script = folder / "script.toml"
-        script.write_text(SCRIPT)
+        self.script = folder / "script.toml"
+        self.script.write_text(SCRIPT)
         self.config = folder / "mainstay.toml"
         other = folder / "other.key"
         other.write_text(OTHER_KEY)
-        self.config.write_text(CONFIG.format(script=script, other=other))
+        self.config.write_text(CONFIG.format(script=self.script, other=other))
         self.process = None
-        self.start()
-        self.key = self._key()
+        if start:
+            self.start()
+
+    def say_first(self, replies):
+        """Replies that come before the others; call it before the start."""
+        self.script.write_text(replies + self.script.read_text())
 
     def start(self):
         command = [BINARY, "serve", "--config", self.config, "--data", self.data, "--listen", "127.0.0.1:0"]
@@ -104,6 +108,7 @@ class Server:
         line = self.process.stdout.readline()
         assert "http://" in line, f"the server did not start: {line!r}"
         self.url = line[line.index("http://") :].strip()
+        self.key = self._key()
 
     def stop(self, kill=False):
         if self.process.poll() is None:
@@ -197,6 +202,12 @@ def field(frame, name):
     prefix = f"{name}: ".encode()
     lines = [line for line in frame.split(b"\n") if line.startswith(prefix)]
     return lines[0][len(prefix) :].decode() if lines else None
+
+
+@pytest.fixture(scope="module")
+def unstarted(tmp_path_factory):
+    """A server whose configuration may still be added to."""
+    return Server(tmp_path_factory.mktemp("mainstay"), start=False)
 
 
 @pytest.fixture(scope="module")
