@@ -130,6 +130,8 @@ fn litellm(folder: &Path, upstream: &str) -> Result<Begun> {
     let mut command = Command::new(program);
     command.arg("--config").arg(&file).args(["--host", "127.0.0.1", "--port", &port.to_string()]);
     command.env("LITELLM_LOG", "ERROR").env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
+    // Without keys of its own, as the others run here.
+    command.env("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "true");
     let child = quiet(&mut command).spawn().context("starting LiteLLM")?;
     Ok((child, format!("127.0.0.1:{port}"), "/v1".to_owned()))
 }
@@ -150,8 +152,9 @@ fn tensorzero(folder: &Path, upstream: &str) -> Result<Begun> {
         .stderr(Stdio::null())
         .spawn()
         .context("starting TensorZero")?;
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().context("no standard output")?).read_line(&mut line)?;
+    // Lines of its log come first.
+    let lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
+    let line = lines.map_while(Result::ok).find(|line| line.starts_with("http://")).unwrap_or_default();
     let address = line.trim().trim_end_matches('/').strip_prefix("http://").map(str::to_owned);
     let Some((host, base)) = address.as_deref().and_then(|address| address.split_once('/')) else {
         let _ = child.kill();
@@ -170,6 +173,8 @@ fn portkey(_: &Path, _: &str) -> Result<Begun> {
     }
     let port = free_port()?;
     let mut command = Command::new("node");
+    // It refuses loopback addresses that it is not told to trust.
+    command.env("TRUSTED_CUSTOM_HOSTS", "127.0.0.1,localhost");
     command.arg(program).args([format!("--port={port}"), "--headless".to_owned()]);
     let child = quiet(&mut command).spawn().context("starting Portkey")?;
     Ok((child, format!("127.0.0.1:{port}"), "/v1".to_owned()))

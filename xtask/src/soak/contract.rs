@@ -1,8 +1,6 @@
 //! Schemathesis over our own OpenAPI document, at length. The test is `tests/python/test_schemathesis.py`; CI runs it
 //! short.
 
-use anyhow::Result;
-
 use crate::{
     phase::{Outcome, Phase},
     process::{cargo, expect_success, in_root},

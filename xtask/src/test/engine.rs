@@ -13,8 +13,8 @@ use crate::{
 
 /// Where the phase's own data and configuration are.
 const SCRATCH: &str = "target/tmp/up";
-/// What is asked.
-const PROMPT: &str = "What is the capital of France?";
+/// What is asked: short, so that a small model comes to an end.
+const PROMPT: &str = "Say hello in one sentence.";
 
 /// Builds as `up` does, with what it shows.
 pub(super) fn build() -> Result<Outcome> {

@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(250);
 const COMPILE: f64 = 1.5;
 const SCRIPTS: [(&str, f64); 3] = [(LLAMA, 700.0), ("libsqlite3-sys", 30.0), ("ring", 8.0)];
 const OWN: f64 = 12.0;
-const LINK: f64 = 130.0;
+const LINK: f64 = 200.0;
 
 /// Builds with these features.
 ///
