@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn redirects_end_and_never_leave_tls() {
         let [secure, plain] = ["https://a/x", "http://b/x"].map(|text| Url::parse(text).unwrap());
-        assert_eq!(objection(&[plain.clone()], &secure), None);
-        assert_eq!(objection(&[secure.clone()], &secure), None);
-        assert_eq!(objection(&[secure.clone()], &plain).unwrap(), "sent on from https to http");
+        assert_eq!(objection(std::slice::from_ref(&plain), &secure), None);
+        assert_eq!(objection(std::slice::from_ref(&secure), &secure), None);
+        assert_eq!(objection(std::slice::from_ref(&secure), &plain).unwrap(), "sent on from https to http");
         assert!(objection(&vec![secure.clone(); MAX_REDIRECTS + 1], &secure).is_some());
     }
 }

@@ -208,9 +208,7 @@ impl Delivering<'_> {
         let session = self.session();
         match self.engine.submit(caller, session, create, None).await {
             // Begun before the crash; a client may have deleted it since.
-            Ok(_) | Err(Error::Refused(Refusal::Exists | Refusal::NotFound)) => {
-                Ok(InvocationOutcome::Delivered(session))
-            }
+            Ok(_) | Err(Error::NotFound | Error::Refused(Refusal::Exists)) => Ok(InvocationOutcome::Delivered(session)),
             Err(error) => permanent(error),
         }
     }
@@ -239,7 +237,7 @@ impl Delivering<'_> {
         let idempotent = Idempotent { operation: "automation", target, key: place, request: text.as_bytes().to_vec() };
         match self.engine.submit(caller, session, accept, Some(idempotent)).await {
             Ok(_) => Ok(InvocationOutcome::Delivered(session)),
-            Err(Error::NotFound | Error::Refused(Refusal::NotFound | Refusal::Archived)) => Ok(gone()),
+            Err(Error::NotFound | Error::Refused(Refusal::Archived)) => Ok(gone()),
             // Inputs wait there: later they will not.
             Err(Error::Refused(Refusal::TooMany(what))) => Err(Error::Overloaded(what)),
             Err(error) => permanent(error),

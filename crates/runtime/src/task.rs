@@ -65,8 +65,8 @@ pub struct Exhausted;
 impl Default for Tasks {
     fn default() -> Self {
         use TaskKind::{Connection, Gateway, Inference, Recovery, Session, Webhook};
-        let slots =
-            [Session, Inference, Connection, Recovery, Gateway, Webhook].map(|kind| Arc::new(Semaphore::new(kind.limit())));
+        let slots = [Session, Inference, Connection, Recovery, Gateway, Webhook]
+            .map(|kind| Arc::new(Semaphore::new(kind.limit())));
         Self(Arc::new(Inner { slots, stop: watch::Sender::new(Stage::Serving) }))
     }
 }

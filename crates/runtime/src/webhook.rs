@@ -21,12 +21,7 @@ use mainstay_vocabulary::{Sequence, SessionId, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::{
-    driver::Driver,
-    engine::Inner,
-    error::Error,
-    task::TaskKind,
-};
+use crate::{driver::Driver, engine::Inner, error::Error, task::TaskKind};
 pub use sign::{Secret, SecretError};
 
 /// Most endpoints: each has a task.

@@ -110,7 +110,7 @@ pub fn deadline(state: &State) -> Option<Timestamp> {
 
 fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
     let is_born = draft.state.sequence.0 > 0;
-    if !is_born && !matches!(command, Command::Create(_)) || draft.state.deleted {
+    if !is_born && !begins(&command) || draft.state.deleted {
         return Err(Refusal::NotFound);
     }
     if draft.state.archived_at.is_some() && !command.is_taken_when_archived() {
@@ -154,6 +154,15 @@ fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
         Command::InvokeAutomation => automation::invoke(draft),
         Command::EndInvocation { invocation, outcome } => automation::end(draft, invocation, outcome),
         Command::SettleWebhooks(settled) => webhook::settle(draft, settled),
+    }
+}
+
+/// Whether a session may begin with it.
+fn begins(command: &Command) -> bool {
+    match command {
+        Command::Create(_) => true,
+        Command::All(commands) => matches!(commands.first(), Some(Command::Create(_))),
+        _ => false,
     }
 }
 

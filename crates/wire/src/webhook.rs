@@ -180,7 +180,8 @@ mod tests {
         let mut options = TurnOptions::default();
         assert_eq!(announce((&before, &after), &[ended(TurnStatus::Completed)], Some(&options)), []);
         options.echo.insert("background".to_owned(), json!(true));
-        for (status, kind) in [(TurnStatus::Completed, "response.completed"), (TurnStatus::Cancelled, "response.cancelled")]
+        for (status, kind) in
+            [(TurnStatus::Completed, "response.completed"), (TurnStatus::Cancelled, "response.cancelled")]
         {
             let told = announce((&before, &after), &[ended(status)], Some(&options));
             assert_eq!(kinds(&told), [kind]);

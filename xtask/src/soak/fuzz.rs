@@ -98,7 +98,7 @@ fn build() -> Result<String> {
     let Some(host) = version.lines().find_map(|line| line.strip_prefix("host: ")) else {
         bail!("rustc does not say its host:\n{version}");
     };
-    let mut command = cargo(&["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    let mut command = cargo(&["build", "--release", "--manifest-path", "fuzz/Cargo.toml"]);
     command.args(["--target", host, "--target-dir", BUILT]).env("RUSTFLAGS", FLAGS.join(" "));
     expect_success(&mut command)?;
     Ok(host.to_owned())

@@ -114,6 +114,10 @@ fn members(tree: &Tree, listed: &Table, findings: &mut Vec<Finding>) -> Result<V
     let mut used = Vec::new();
     for (path, text) in tree.ending("/Cargo.toml") {
         let manifest: Table = text.parse().with_context(|| path.to_owned())?;
+        if manifest.contains_key("workspace") {
+            // Another workspace (`fuzz/`): nothing of it is built with this one.
+            continue;
+        }
         for kind in ["dependencies", "dev-dependencies", "build-dependencies"] {
             for (name, value) in manifest.get(kind).and_then(toml::Value::as_table).into_iter().flatten() {
                 let inherited = value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
@@ -175,6 +179,15 @@ mod tests {
         let root = "[workspace.dependencies]\na = { version = \"1\", default-features = false }\n";
         let found = found(root, "[dev-dependencies]\nc = \"1\"\n", PAGE);
         assert_eq!(found, ["`c` must come from the workspace's list", "no member uses `a`; remove it"]);
+    }
+
+    #[test]
+    fn another_workspace_has_a_list_of_its_own() {
+        let root = "[workspace.dependencies]\n";
+        assert!(
+            found(root, "[workspace]\n[dependencies]\nc = \"1\"\n", "| crate | why | licence |\n|---|---|---|\n")
+                .is_empty()
+        );
     }
 
     #[test]

@@ -50,8 +50,11 @@ where
     }))
 }
 
-/// Adds the name of an attempt.
+/// Adds the name of an attempt, where it has one: a stateless inference is made once and has none.
 pub(crate) fn name_attempt(headers: &mut HeaderMap, request: &Request) {
+    if request.idempotency_key.is_empty() {
+        return;
+    }
     if let Ok(key) = HeaderValue::from_str(&request.idempotency_key) {
         headers.insert(IDEMPOTENCY_KEY, key);
     }

@@ -147,7 +147,7 @@ impl Courier {
     async fn settle(&self, settled: Vec<SettledWebhook>) -> Result<(), Error> {
         let journal = self.journal();
         match self.submit(journal, Command::SettleWebhooks(settled.clone())).await {
-            Err(Error::Refused(mainstay_session::Refusal::NotFound)) => {
+            Err(Error::NotFound) => {
                 let created = Created {
                     kind: Kind::Webhook,
                     spec: Arc::new(Spec::plain("")),

@@ -52,7 +52,10 @@ mod tests {
         let now = Timestamp(1_614_265_330_000);
         let headers = secret.headers("msg_p5jXN8AQM9LWM0D4loKWxJek", now, r#"{"test": 2432232314}"#);
         let signature = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
-        assert_eq!(headers[1..], [("webhook-timestamp", "1614265330".to_owned()), ("webhook-signature", signature.into())]);
+        assert_eq!(
+            headers[1..],
+            [("webhook-timestamp", "1614265330".to_owned()), ("webhook-signature", signature.into())]
+        );
     }
 
     #[test]

@@ -116,7 +116,9 @@ async fn an_existing_session_is_told_until_it_takes_no_more() {
     };
     assert_eq!(state.automation.as_ref().unwrap().pause_reason, Some(PauseReason::TargetSessionFailed));
     let last = invocations(&house, automation).await.pop().unwrap();
-    assert!(matches!(last.outcome, Some(InvocationOutcome::Failed { ref code, .. }) if code == "target_session_failed"));
+    assert!(
+        matches!(last.outcome, Some(InvocationOutcome::Failed { ref code, .. }) if code == "target_session_failed")
+    );
 }
 
 #[tokio::test(start_paused = true)]

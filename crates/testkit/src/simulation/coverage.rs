@@ -6,11 +6,7 @@ use std::{
     fmt,
 };
 
-use mainstay_session::{
-    State,
-    event::Purpose,
-    state::Phase,
-};
+use mainstay_session::{State, event::Purpose, state::Phase};
 
 /// What a session had open.
 pub(super) fn effect(state: &State) -> &'static str {

@@ -9,10 +9,7 @@ use mainstay_session::{
 use mainstay_vocabulary::{Content, Item, Object, Principal, Role, Sequence, SessionId, Timestamp};
 use serde_json::{Value, json};
 
-use super::{
-    command::CreateSession,
-    config, item, session_id,
-};
+use super::{command::CreateSession, config, item, session_id};
 use crate::fields::{Fields, Invalid, metadata};
 
 /// Longest name, characters.

@@ -95,12 +95,22 @@ impl<'a> Fold<'a> {
         ];
         attributes.extend(receipt.model.as_ref().map(|model| ("gen_ai.response.model", text(model))));
         attributes.extend(route.place.region.as_ref().map(|region| ("mainstay.place.region", text(region))));
-        attributes.extend(receipt.cost.map(|cost| ("mainstay.cost_pico_usd", json!({ "intValue": cost.0.to_string() }))));
+        attributes
+            .extend(receipt.cost.map(|cost| ("mainstay.cost_pico_usd", json!({ "intValue": cost.0.to_string() }))));
         if intended.purpose == Purpose::Compaction {
             attributes.push(("mainstay.purpose", text("compaction")));
         }
         let (name, error) = (format!("{CHAT} {}", route.upstream_model), failure(&ended.outcome));
-        self.spans.push(Span { place: ended.intent, is_root: false, name, kind: CLIENT, from, until, attributes, error });
+        self.spans.push(Span {
+            place: ended.intent,
+            is_root: false,
+            name,
+            kind: CLIENT,
+            from,
+            until,
+            attributes,
+            error,
+        });
     }
 
     fn end_call(&mut self, until: Timestamp, call_id: &CallId, outcome: &CallOutcome) {
@@ -200,8 +210,9 @@ fn span_id(state: &State, place: Sequence) -> String {
 
 /// FNV-1a with a last stir: spread, not secrecy.
 fn hash(text: &str) -> u64 {
-    let mut hash =
-        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     hash ^= hash >> 33;
     hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash ^ hash >> 33

@@ -1,10 +1,74 @@
-//! Schemas of automations, their invocations, and traces.
+//! Automations and their invocations: operations and schemas; the schema of traces.
 
 use serde_json::{Value, json};
 
-use super::schema::{
-    any_object, any_of, choice, constant, deleted, list, nullable, object, page, reference, seconds, text,
+use super::{
+    operation::{AGENTS, Answer, KEYED, Operation, PAGE, delete, get, post},
+    schema::{any_object, any_of, choice, constant, deleted, list, nullable, object, page, reference, seconds, text},
 };
+
+/// Their rows of the table of operations.
+pub(super) const OPERATIONS: &[Operation] = &[
+    post(
+        "/agents/automations",
+        ("createAutomation", "Makes an automation: once, or by a cron expression in a time zone."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS)
+    .takes("AutomationBody")
+    .with(KEYED),
+    get("/agents/automations", ("listAutomations", "Lists automations."), Answer::Json("AutomationList"))
+        .of(AGENTS)
+        .with(&["after", "limit", "order", "session_id"]),
+    get("/agents/automations/{automation_id}", ("getAutomation", "An automation."), Answer::Json("Automation"))
+        .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}",
+        ("updateAutomation", "Changes an automation."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS)
+    .takes("AutomationUpdate")
+    .with(KEYED),
+    delete(
+        "/agents/automations/{automation_id}",
+        ("deleteAutomation", "Deletes an automation; its sessions stay."),
+        Answer::Json("AutomationDeleted"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/pause",
+        ("pauseAutomation", "Suspends the schedule."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/resume",
+        ("resumeAutomation", "Goes on with the schedule; what passed meanwhile is not made up for."),
+        Answer::Json("Automation"),
+    )
+    .of(AGENTS),
+    post(
+        "/agents/automations/{automation_id}/invocations",
+        ("createInvocation", "Delivers now."),
+        Answer::Json("Invocation"),
+    )
+    .of(AGENTS)
+    .with(KEYED),
+    get(
+        "/agents/automations/{automation_id}/invocations",
+        ("listInvocations", "Deliveries of the automation."),
+        Answer::Json("InvocationList"),
+    )
+    .of(AGENTS)
+    .with(PAGE),
+    get(
+        "/agents/automations/{automation_id}/invocations/{invocation_id}",
+        ("getInvocation", "A delivery."),
+        Answer::Json("Invocation"),
+    )
+    .of(AGENTS),
+];
 
 /// All of them.
 pub(super) fn schemas() -> Vec<(&'static str, Value)> {

@@ -29,6 +29,11 @@ fn name() -> Value {
     json!({ "type": "string", "minLength": 1, "maxLength": 256 })
 }
 
+/// An object that says what it is.
+fn typed() -> Value {
+    json!({ "type": "object", "required": ["type"], "properties": { "type": text() } })
+}
+
 fn at_least_one() -> Value {
     json!({ "type": "integer", "minimum": 1 })
 }
@@ -53,7 +58,7 @@ fn chat_body() -> Value {
         ("tools?", nullable(list(any_object()))),
         ("tool_choice?", any_of([text(), any_object(), json!({ "type": "null" })])),
         ("parallel_tool_calls?", nullable(flag())),
-        ("response_format?", nullable(any_object())),
+        ("response_format?", nullable(typed())),
         ("reasoning_effort?", nullable(text())),
     ])
 }
@@ -89,7 +94,7 @@ fn messages_body(answers: bool) -> Value {
         ("stop_sequences?", nullable(list(text()))),
         ("tools?", nullable(list(any_object()))),
         ("tool_choice?", nullable(any_object())),
-        ("thinking?", nullable(any_object())),
+        ("thinking?", nullable(typed())),
         ("metadata?", nullable(any_object())),
     ])
 }

@@ -70,8 +70,12 @@ pub fn document() -> String {
 }
 
 fn schemas() -> Map<String, Value> {
-    let all =
-        schema::common().into_iter().chain(agents::schemas()).chain(automations::schemas()).chain(responses::schemas()).chain(native::schemas());
+    let all = schema::common()
+        .into_iter()
+        .chain(agents::schemas())
+        .chain(automations::schemas())
+        .chain(responses::schemas())
+        .chain(native::schemas());
     let all = all.chain(files::schemas()).chain(gateway::schemas()).chain(managed::schemas());
     all.map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -123,20 +127,40 @@ fn shown(operation: &Operation) -> Value {
     }
     let media_type = if operation.is_form { "multipart/form-data" } else { "application/json" };
     if let Some(body) = operation.body {
-        shown["requestBody"] = json!({ "required": true, "content": { media_type: { "schema": reference(body) } } });
+        let content = json!({ media_type: { "schema": reference(body) } });
+        shown["requestBody"] = json!({ "required": operation.is_form || is_needed(body), "content": content });
     }
     shown["responses"] = answers(&operation.answer, operation.errors);
     shown
 }
 
+/// Whether a body must hold anything: none counts as an empty object.
+fn is_needed(body: &str) -> bool {
+    schemas().get(body).and_then(|schema| schema["required"].as_array()).is_some_and(|names| !names.is_empty())
+}
+
+/// Events whose streams end with a frame of `[DONE]`, as OpenAI's do.
+const MARKED: [&str; 2] = ["ResponseEvent", "ChatCompletionChunk"];
+
+/// A frame of an event stream; `data` is the event as JSON.
+fn frame(event: &str) -> Value {
+    let mut data =
+        json!({ "type": "string", "contentMediaType": "application/json", "contentSchema": reference(event) });
+    if MARKED.contains(&event) {
+        data = json!({ "anyOf": [{ "const": "[DONE]" }, data] });
+    }
+    let text = json!({ "type": "string" });
+    json!({ "type": "object", "required": ["data"], "properties": { "event": text, "id": text, "data": data } })
+}
+
 fn answers(answer: &Answer, errors: &str) -> Value {
     let (status, content) = match answer {
         Answer::Json(name) => ("200", json!({ "application/json": { "schema": reference(name) } })),
-        Answer::Events(name) => ("200", json!({ "text/event-stream": { "schema": reference(name) } })),
+        Answer::Events(name) => ("200", json!({ "text/event-stream": { "schema": frame(name) } })),
         Answer::JsonOrEvents(name, event) => (
             "200",
             json!({
-                "application/json": { "schema": reference(name) }, "text/event-stream": { "schema": reference(event) },
+                "application/json": { "schema": reference(name) }, "text/event-stream": { "schema": frame(event) },
             }),
         ),
         Answer::Text => ("200", json!({ "text/plain": { "schema": { "type": "string" } } })),

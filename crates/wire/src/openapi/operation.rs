@@ -65,7 +65,7 @@ impl Operation {
         }
     }
 
-    const fn of(mut self, tag: &'static str) -> Self {
+    pub(super) const fn of(mut self, tag: &'static str) -> Self {
         self.tag = tag;
         self
     }
@@ -128,7 +128,7 @@ pub(super) const fn delete(path: &'static str, named: Named, answer: Answer) -> 
     Operation::new("delete", path, named, answer)
 }
 
-const AGENTS: &str = "Agents";
+pub(super) const AGENTS: &str = "Agents";
 const RESPONSES: &str = "Responses";
 const CONVERSATIONS: &str = "Conversations";
 const MODELS: &str = "Models";
@@ -138,13 +138,13 @@ const NATIVE: &str = "Native";
 const HEALTH: &str = "Health";
 const MANAGED: &str = "Claude Managed Agents";
 
-const PAGE: &[&str] = &["after", "limit", "order"];
+pub(super) const PAGE: &[&str] = &["after", "limit", "order"];
 const ITEM_PAGE: &[&str] = &["after", "limit", "order", "include"];
 pub(super) const KEYED: &[&str] = &["IdempotencyKey"];
 
 /// Every operation that is served.
 pub fn operations() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().chain(super::managed::OPERATIONS)
+    OPERATIONS.iter().chain(super::automations::OPERATIONS).chain(super::managed::OPERATIONS)
 }
 
 const OPERATIONS: &[Operation] = &[
@@ -171,10 +171,14 @@ const OPERATIONS: &[Operation] = &[
         .of(AGENTS)
         .with(&["after", "limit", "order", "agent_id", "metadata"]),
     get("/agents/sessions/{session_id}", ("getSession", "A session as it stands."), Answer::Json("Session")).of(AGENTS),
-    post("/agents/sessions/{session_id}", ("updateSession", "Replaces the metadata, and what later turns run with."), Answer::Json("Session"))
-        .of(AGENTS)
-        .takes("SessionUpdate")
-        .with(KEYED),
+    post(
+        "/agents/sessions/{session_id}",
+        ("updateSession", "Replaces the metadata, and what later turns run with."),
+        Answer::Json("Session"),
+    )
+    .of(AGENTS)
+    .takes("SessionUpdate")
+    .with(KEYED),
     delete("/agents/sessions/{session_id}", ("deleteSession", "Deletes a session."), Answer::Json("SessionDeleted"))
         .of(AGENTS),
     post(
@@ -216,65 +220,6 @@ const OPERATIONS: &[Operation] = &[
     get("/agents/sessions/{session_id}/artifacts", ("listArtifacts", "Always empty yet."), Answer::Json("EmptyList"))
         .of(AGENTS)
         .with(PAGE),
-    post(
-        "/agents/automations",
-        ("createAutomation", "Makes an automation: once, or by a cron expression in a time zone."),
-        Answer::Json("Automation"),
-    )
-    .of(AGENTS)
-    .takes("AutomationBody")
-    .with(KEYED),
-    get("/agents/automations", ("listAutomations", "Lists automations."), Answer::Json("AutomationList"))
-        .of(AGENTS)
-        .with(&["after", "limit", "order", "session_id"]),
-    get("/agents/automations/{automation_id}", ("getAutomation", "An automation."), Answer::Json("Automation"))
-        .of(AGENTS),
-    post(
-        "/agents/automations/{automation_id}",
-        ("updateAutomation", "Changes an automation."),
-        Answer::Json("Automation"),
-    )
-    .of(AGENTS)
-    .takes("AutomationUpdate")
-    .with(KEYED),
-    delete(
-        "/agents/automations/{automation_id}",
-        ("deleteAutomation", "Deletes an automation; its sessions stay."),
-        Answer::Json("AutomationDeleted"),
-    )
-    .of(AGENTS),
-    post(
-        "/agents/automations/{automation_id}/pause",
-        ("pauseAutomation", "Suspends the schedule."),
-        Answer::Json("Automation"),
-    )
-    .of(AGENTS),
-    post(
-        "/agents/automations/{automation_id}/resume",
-        ("resumeAutomation", "Goes on with the schedule; what passed meanwhile is not made up for."),
-        Answer::Json("Automation"),
-    )
-    .of(AGENTS),
-    post(
-        "/agents/automations/{automation_id}/invocations",
-        ("createInvocation", "Delivers now."),
-        Answer::Json("Invocation"),
-    )
-    .of(AGENTS)
-    .with(KEYED),
-    get(
-        "/agents/automations/{automation_id}/invocations",
-        ("listInvocations", "Deliveries of the automation."),
-        Answer::Json("InvocationList"),
-    )
-    .of(AGENTS)
-    .with(PAGE),
-    get(
-        "/agents/automations/{automation_id}/invocations/{invocation_id}",
-        ("getInvocation", "A delivery."),
-        Answer::Json("Invocation"),
-    )
-    .of(AGENTS),
     post(
         "/responses",
         ("createResponse", "Makes a response: whole, as events, or in the background."),

@@ -34,8 +34,9 @@ fn automation(schedule: Schedule) -> Script {
     let created = Created { kind: Kind::Automation, ..created(spec(CallMode::Wait, Interruption::Restart)) };
     let mut script = Script::unborn();
     script.at = Timestamp(10 * MINUTE + 10_000);
-    script.give(Command::Create(Box::new(Create { created, items: Vec::new(), input: None })));
-    script.give(save(schedule));
+    let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+    assert_eq!(script.refusal(Command::All(vec![save(schedule.clone()), create.clone()])), Refusal::NotFound);
+    script.give(Command::All(vec![create, save(schedule)]));
     script
 }
 

@@ -410,11 +410,5 @@ fn name(event: &Event) -> &'static str {
         Event::FileBegun(_) => "file begun",
         Event::FilePart(_) => "part",
         Event::FileCompleted { .. } => "file",
-        Event::AutomationSaved(_) => "automation",
-        Event::AutomationPaused { .. } => "paused",
-        Event::AutomationResumed { .. } => "resumed",
-        Event::InvocationBegun(_) => "fired",
-        Event::InvocationEnded { .. } => "delivered",
-        Event::WebhooksSettled(_) => "webhooks",
     }
 }

@@ -330,7 +330,8 @@ fn each_end_says_how_and_why() {
     assert_eq!(object(shortened(Stop::MaxOutputTokens))["incomplete_details"]["reason"], "max_output_tokens");
     assert_eq!(object(shortened(Stop::ContentFilter))["incomplete_details"]["reason"], "content_filter");
     let failed = object(cut_off(FailureKind::InvalidRequest));
-    let error = json!({ "type": "invalid_request_error", "code": "invalid_prompt", "message": "the upstream is unwell" });
+    let error =
+        json!({ "type": "invalid_request_error", "code": "invalid_prompt", "message": "the upstream is unwell" });
     assert_eq!((&failed["status"], &failed["error"]), (&json!("failed"), &error));
     assert_eq!(object(cancelled())["status"], "cancelled");
     let (frames, _) = cut_off(FailureKind::Broken).project(&cut_off(FailureKind::Broken).live, SHAPES[0], 0);
