@@ -496,7 +496,7 @@ def test_items_and_turns_page_the_same_at_every_size(client, long_session, limit
 
 def test_lists_of_what_a_session_cannot_have_are_empty(client, long_session):
     sessions = client.beta.agents.sessions
-    for part in (sessions.subagents, sessions.artifacts, sessions.traces):
+    for part in (sessions.subagents, sessions.artifacts):
         assert list(part.list(long_session.id)) == []
     with pytest.raises(openai.NotFoundError):
         sessions.subagents.retrieve("x", session_id=long_session.id)
@@ -536,7 +536,7 @@ def test_errors_have_the_wires_shape(client, raw):
         ("POST", "/v1/agents/sessions", {}, {}, 400, "missing_required_parameter"),
         ("POST", events_path(session), {"events": [{}]}, {}, 400, "missing_required_parameter"),
         ("POST", events_path(session), {"events": [message("x")]}, {"Idempotency-Key": "k" * 300}, 400, None),
-        ("POST", "/v1/agents/automations", {}, {}, 400, "unsupported_operation"),
+        ("POST", "/v1/agents/environments", {}, {}, 400, "unsupported_operation"),
         ("GET", "/v1/agents/environments/x/files", None, {}, 400, "unsupported_operation"),
         ("DELETE", "/v1/vaults/x", None, {}, 400, "unsupported_operation"),
     ]
