@@ -13,6 +13,8 @@ use crate::{
 
 /// Where the phase's own data and configuration are.
 const SCRATCH: &str = "target/tmp/up";
+/// What `up` pulls.
+const MODEL: &str = "smollm2-135m-instruct.gguf";
 /// What is asked: short, so that a small model comes to an end.
 const PROMPT: &str = "Say hello in one sentence.";
 
@@ -55,6 +57,11 @@ pub(super) fn tests() -> Result<Outcome> {
     let mut command = cargo(&["nextest", "run", "--release", "--locked", "--profile", "ci"]);
     command.args(["--package", "mainstay-local", "--features", "mainstay-local/llama"]);
     tools.lend(&mut command);
+    // The model that `up` has just pulled; without one, the tests say that they were skipped.
+    let model = root().join(SCRATCH).join("data/models").join(MODEL);
+    if model.exists() {
+        command.env("MAINSTAY_TEST_MODEL", model);
+    }
     expect_success(&mut command)?;
     Ok(Outcome::Passed)
 }
