@@ -85,8 +85,8 @@ pub(crate) const VENDORS: &[Vendor] = &[
         base_variables: &["GROQ_BASE_URL"],
         kind: "openai-chat",
         base_url: "https://api.groq.com/openai/v1",
-        models: &["openai/gpt-oss-120b", "openai/gpt-oss-20b"],
-        source: "page on supported models in the vendor's documentation, production models",
+        models: &["openai/gpt-oss-120b"],
+        source: "page on supported models in the vendor's documentation",
     },
     Vendor {
         name: "openrouter",
