@@ -8,14 +8,9 @@ use std::{
 };
 
 use mainstay_seal::{Entropy, Keyring};
-use mainstay_session::{
-    Command, State,
-    command::Create,
-    event::{Created, Kind},
-    spec::{Limits, Spec},
-};
+use mainstay_session::{Command, State, event::Kind, spec::Limits};
 use mainstay_store::{Store, seam::Idempotency};
-use mainstay_vocabulary::{Object, Principal, Sequence, SessionId, Shard, Tenant, Timestamp};
+use mainstay_vocabulary::{Principal, Sequence, SessionId, Shard, Tenant, Timestamp};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -302,16 +297,7 @@ impl Engine {
             Err(Error::NotFound) => {}
             Err(error) => return Err(error),
         }
-        let created = Created {
-            kind: Kind::Registry,
-            spec: Arc::new(Spec::plain("")),
-            parent: None,
-            metadata: Object::new(),
-            agent: None,
-            echo: Object::new(),
-            unanswered: Vec::new(),
-        };
-        let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+        let create = Command::begin(Kind::Registry);
         match self.submit(caller, session, create, None).await {
             Ok(accepted) => Ok((session, accepted.state)),
             // Another request made it at the same time.

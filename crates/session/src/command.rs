@@ -11,7 +11,7 @@ use crate::{
     assembly::Assembly,
     automation::{AutomationDefinition, InvocationOutcome},
     compaction::Stays,
-    event::{Booked, Created, Event, FileHead, FilePart, Input, Receipt, Route, SettledWebhook, TurnError},
+    event::{Booked, Created, Event, FileHead, FilePart, Input, Kind, Receipt, Route, SettledWebhook, TurnError},
     registry::AgentDefinition,
     spec::Spec,
     state::State,
@@ -113,6 +113,20 @@ pub enum Command {
 }
 
 impl Command {
+    /// Begins a journal of a kind that is no conversation: it has no model, items or input.
+    pub fn begin(kind: Kind) -> Self {
+        let created = Created {
+            kind,
+            spec: Arc::new(Spec::plain("")),
+            parent: None,
+            metadata: Object::new(),
+            agent: None,
+            echo: Object::new(),
+            unanswered: Vec::new(),
+        };
+        Self::Create(Box::new(Create { created, items: Vec::new(), input: None }))
+    }
+
     /// Whether an archived session takes it: its end, and the several that are checked one by one. What the runtime
     /// asks of it changes nothing, because nothing runs.
     pub(crate) const fn is_taken_when_archived(&self) -> bool {

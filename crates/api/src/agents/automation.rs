@@ -10,12 +10,11 @@ use axum::{
 };
 use mainstay_runtime::{Caller, Direction, Idempotent, Listing, automation::Invocation};
 use mainstay_session::{
-    Command, Event, Spec, State,
+    Command, Event, State,
     automation::{AutomationDefinition, Target},
-    command::Create,
-    event::{Created, Kind},
+    event::Kind,
 };
-use mainstay_vocabulary::{Object, Sequence, SessionId};
+use mainstay_vocabulary::{Sequence, SessionId};
 use mainstay_wire::agents::{automation, types};
 use serde_json::{Value, json};
 
@@ -53,16 +52,7 @@ async fn create(
         return shown(&accepted.state);
     }
     check_target(&state, &caller, &definition.target).await?;
-    let created = Created {
-        kind: Kind::Automation,
-        spec: Arc::new(Spec::plain("")),
-        parent: None,
-        metadata: Object::new(),
-        agent: None,
-        echo: Object::new(),
-        unanswered: Vec::new(),
-    };
-    let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+    let create = Command::begin(Kind::Automation);
     let command = Command::All(vec![create, Command::SaveAutomation(Box::new(definition))]);
     let id = state.engine.session_id(&caller, idempotent.as_ref());
     shown(&state.engine.submit(&caller, id, command, idempotent).await?.state)

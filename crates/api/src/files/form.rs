@@ -8,12 +8,10 @@ use data_encoding::BASE64;
 use mainstay_runtime::Caller;
 use mainstay_session::{
     Command, State,
-    command::Create,
-    event::{Created, FileHead, FilePart, Kind},
+    event::{FileHead, FilePart, Kind},
     file::MAX_PART,
-    spec::Spec,
 };
-use mainstay_vocabulary::{Object, Sequence, SessionId};
+use mainstay_vocabulary::{Sequence, SessionId};
 use tokio::time::timeout;
 
 use crate::{error::Error, state::AppState};
@@ -57,16 +55,7 @@ pub(super) async fn whole(state: &AppState, field: &mut Field<'_>, most: usize) 
 pub(super) async fn begin(state: &AppState, caller: &Caller, head: FileHead) -> Result<Arc<State>, Error> {
     let engine = &state.engine;
     let file = engine.session_id(caller, None);
-    let created = Created {
-        kind: Kind::File,
-        spec: Arc::new(Spec::plain("")),
-        parent: None,
-        metadata: Object::new(),
-        agent: None,
-        echo: Object::new(),
-        unanswered: Vec::new(),
-    };
-    let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+    let create = Command::begin(Kind::File);
     engine.submit(caller, file, create, None).await?;
     Ok(engine.submit(caller, file, Command::BeginFile(head), None).await?.state)
 }

@@ -12,12 +12,10 @@ use std::{
 
 use mainstay_session::{
     Command,
-    command::Create,
-    event::{Booked, Created, Kind, Outgoing, Settled},
-    spec::Spec,
+    event::{Booked, Kind, Outgoing, Settled},
 };
 use mainstay_store::seam::{Direction, IndexQuery};
-use mainstay_vocabulary::{Object, Principal, SessionId, Tenant};
+use mainstay_vocabulary::{Principal, SessionId, Tenant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -249,16 +247,7 @@ impl Book {
         let mut rest = [0; 16];
         self.inner.journal.entropy.fill(&mut rest);
         let journal = SessionId::new(SHARD, rest);
-        let created = Created {
-            kind: Kind::Gateway,
-            spec: Arc::new(Spec::plain("")),
-            parent: None,
-            metadata: Object::new(),
-            agent: None,
-            echo: Object::new(),
-            unanswered: Vec::new(),
-        };
-        let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+        let create = Command::begin(Kind::Gateway);
         self.submit(journal, create).await?;
         Ok(journal)
     }

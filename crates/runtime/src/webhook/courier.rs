@@ -6,12 +6,10 @@ use futures_util::{StreamExt, stream};
 use mainstay_providers::post::{Letter, Post};
 use mainstay_session::{
     Command,
-    command::Create,
-    event::{Created, Kind, SettledWebhook},
-    spec::Spec,
+    event::{Kind, SettledWebhook},
 };
 use mainstay_store::seam::{Direction, IndexQuery, IndexRow};
-use mainstay_vocabulary::{Object, Principal, SessionId, Timestamp};
+use mainstay_vocabulary::{Principal, SessionId, Timestamp};
 use tokio::sync::Notify;
 
 use super::{Endpoint, OUTBOX, Waiting, happened_at};
@@ -148,16 +146,7 @@ impl Courier {
         let journal = self.journal();
         match self.submit(journal, Command::SettleWebhooks(settled.clone())).await {
             Err(Error::NotFound) => {
-                let created = Created {
-                    kind: Kind::Webhook,
-                    spec: Arc::new(Spec::plain("")),
-                    parent: None,
-                    metadata: Object::new(),
-                    agent: None,
-                    echo: Object::new(),
-                    unanswered: Vec::new(),
-                };
-                let create = Command::Create(Box::new(Create { created, items: Vec::new(), input: None }));
+                let create = Command::begin(Kind::Webhook);
                 self.submit(journal, Command::All(vec![create, Command::SettleWebhooks(settled)])).await
             }
             other => other,
