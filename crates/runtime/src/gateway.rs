@@ -178,8 +178,7 @@ impl Engine {
     /// The deployment for an attempt after so many failed ones.
     fn choose(&self, model: &str, needs: Option<Format>, failures: u32) -> Result<&Deployment, Refused> {
         let deployments = &self.inner.deployments;
-        let fitting = |format| needs.is_none_or(|needed| format == Some(needed));
-        deployments.pick_where(model, failures, |deployment| fitting(deployment.provider.format())).ok_or_else(|| {
+        deployments.pick_where(model, failures, |deployment| will_do(deployment, needs)).ok_or_else(|| {
             let model = model.to_owned();
             if deployments.pick(&model, 0).is_some() {
                 Refused::NeedsFormat { model }
@@ -190,8 +189,7 @@ impl Engine {
     }
 
     fn served(&self, model: &str, needs: Option<Format>) -> usize {
-        let fitting = |deployment: &&Deployment| needs.is_none_or(|it| deployment.provider.format() == Some(it));
-        self.inner.deployments.of(model).iter().filter(fitting).count()
+        self.inner.deployments.of(model).iter().filter(|deployment| will_do(deployment, needs)).count()
     }
 }
 
@@ -203,6 +201,11 @@ pub(crate) struct Ticket {
     prompt_bytes: u64,
     #[allow(dead_code, reason = "held until the inference is over")]
     slot: tokio::sync::OwnedSemaphorePermit,
+}
+
+/// Whether a deployment can carry what only one format can say.
+fn will_do(deployment: &Deployment, needs: Option<Format>) -> bool {
+    needs.is_none_or(|needed| deployment.provider.format() == Some(needed))
 }
 
 fn named(mut request: Request, deployment: &Deployment) -> Request {

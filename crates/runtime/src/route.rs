@@ -96,14 +96,13 @@ impl Deployments {
 
     /// As `pick`, among those that will do.
     pub fn pick_where(&self, model: &str, failures: u32, will_do: impl Fn(&Deployment) -> bool) -> Option<&Deployment> {
-        let served: Vec<&Deployment> = self.of(model).iter().filter(|deployment| will_do(deployment)).collect();
-        served.get(failures as usize % served.len().max(1)).copied()
+        let fitting = || self.of(model).iter().filter(|deployment| will_do(deployment));
+        fitting().nth(failures as usize % fitting().count().max(1))
     }
 
     /// The deployment for an attempt after so many failed ones; `None` if nobody serves the model.
     pub fn pick(&self, model: &str, failures: u32) -> Option<&Deployment> {
-        let served = self.served.get(model)?;
-        served.get(failures as usize % served.len().max(1))
+        self.pick_where(model, failures, |_| true)
     }
 }
 
