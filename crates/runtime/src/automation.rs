@@ -10,7 +10,7 @@ use mainstay_session::{
     command::{Accept, Create},
     event::{Created, Delivery, Input, Kind, TurnOptions},
 };
-use mainstay_store::seam::{Direction, IndexChange, IndexQuery};
+use mainstay_store::seam::{Direction, IndexChange, IndexQuery, Shards};
 use mainstay_vocabulary::{Content, Item, Object, Role, Sequence, SessionId, Tenant, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ impl Engine {
     ) -> Result<Vec<Invocation>, Error> {
         self.state(caller, automation).await?;
         let query = IndexQuery {
-            shard: automation.shard(),
+            shards: Shards::One(automation.shard()),
             tenant: caller.tenant.clone(),
             kind: INVOCATIONS,
             prefix: prefix(automation),

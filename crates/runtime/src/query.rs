@@ -10,14 +10,14 @@ use mainstay_session::{
     event::{Fork, Kind},
     feed::{Cursor, Recorded},
 };
-use mainstay_store::seam::{Direction, IndexQuery};
+use mainstay_store::seam::{Direction, IndexQuery, Shards};
 use mainstay_vocabulary::{Item, ItemId, Sequence, SessionId, TurnId};
 use tokio::sync::oneshot;
 
 use crate::{
     commit::{HIDDEN_TURNS, list_key, list_of},
     driver::{Message, View},
-    engine::{Caller, Engine, Inner, SHARD},
+    engine::{Caller, Engine, Inner},
     error::Error,
     follow::{Follow, From},
 };
@@ -103,7 +103,7 @@ impl Engine {
     /// `Unavailable`.
     pub async fn is_turn_hidden(&self, caller: &Caller, turn: TurnId) -> Result<bool, Error> {
         let query = IndexQuery {
-            shard: turn.session.shard(),
+            shards: Shards::One(turn.session.shard()),
             tenant: caller.tenant.clone(),
             kind: HIDDEN_TURNS,
             prefix: turn.to_string().into_bytes(),
@@ -149,7 +149,7 @@ impl Engine {
             None => None,
         };
         let query = IndexQuery {
-            shard: SHARD,
+            shards: Shards::All,
             tenant: caller.tenant.clone(),
             kind: list_of(kind),
             prefix: Vec::new(),

@@ -53,7 +53,7 @@ async fn run(inner: Arc<Inner>) {
 async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
     let mut after = None;
     loop {
-        let open = inner.journal.store.open_sessions(SHARD, after, PAGE).await?;
+        let open = inner.journal.store.open_sessions(vec![SHARD], after, PAGE).await?;
         for session in &open {
             wake(inner, *session);
         }
@@ -63,7 +63,7 @@ async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
         after = open.last().copied();
     }
     let until = inner.clock.now().plus_ms(AHEAD_MS);
-    for wakeup in inner.journal.store.due(SHARD, until, PAGE).await? {
+    for wakeup in inner.journal.store.due(vec![SHARD], until, PAGE).await? {
         wake(inner, wakeup.session);
     }
     Ok(())

@@ -7,7 +7,7 @@ use mainstay_session::{
     Event, Refusal, State,
     registry::{Agent, Version},
 };
-use mainstay_store::seam::{Direction, IndexChange, IndexQuery, IndexRow};
+use mainstay_store::seam::{Direction, IndexChange, IndexQuery, IndexRow, Shards};
 use mainstay_vocabulary::{AgentId, Sequence};
 
 use crate::{
@@ -98,7 +98,7 @@ impl Engine {
 
     async fn version_rows(&self, caller: &Caller, wanted: VersionQuery) -> Result<Vec<(u32, Sequence)>, Error> {
         let query = IndexQuery {
-            shard: wanted.agent.session.shard(),
+            shards: Shards::One(wanted.agent.session.shard()),
             tenant: caller.tenant.clone(),
             kind: VERSIONS,
             prefix: prefix(wanted.agent),

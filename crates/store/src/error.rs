@@ -19,6 +19,9 @@ pub enum Error {
     /// Stop writing to the shard: another incarnation owns it.
     #[error("the lease on the shard is lost")]
     Fenced,
+    /// The lease of another incarnation still runs; try again once it has run out.
+    #[error("another process holds the shard")]
+    Held,
     /// Not enough money in an escrow account.
     #[error("the account has not enough funds")]
     Funds,

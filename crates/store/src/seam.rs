@@ -1,7 +1,11 @@
 //! The seam: what the runtime may ask of any backend, in plain structs. Entries, slices and snapshots are bytes
 //! here; no rule of the domain may be needed to implement this. Start with `Store`, then `Batch`.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::{Future, ready},
+    pin::Pin,
+    sync::Arc,
+};
 
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 
@@ -12,6 +16,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 
 
 /// 32 bytes that name a thing without showing it.
 pub type Digest = [u8; 32];
+
+/// Names one life of a process.
+pub type Incarnation = [u8; 16];
 
 /// The right to write to a shard, as given by `acquire`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,11 +109,21 @@ pub struct IndexRow {
     pub value: Vec<u8>,
 }
 
+/// Where a list looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shards {
+    /// In one shard.
+    One(Shard),
+    /// In all. Rows of equal keys in different shards come in no order, and a page that ends between them loses the
+    /// rest: keys that are listed this way must be unique over all shards.
+    All,
+}
+
 /// Which rows to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IndexQuery {
-    /// The shard to look at.
-    pub shard: Shard,
+    /// Where to look.
+    pub shards: Shards,
     /// Whose rows.
     pub tenant: Tenant,
     /// Which kind.
@@ -216,6 +233,26 @@ pub struct Entry {
     pub bytes: Arc<[u8]>,
 }
 
+/// A process that serves the store's sessions together with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Which life of which process.
+    pub incarnation: Incarnation,
+    /// Where other nodes reach it: scheme, host and port.
+    pub address: String,
+    /// Whether it is about to leave and takes no more shards.
+    pub draining: bool,
+}
+
+/// Who is there, as of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members {
+    /// The nodes that were announced lately.
+    pub nodes: Vec<Node>,
+    /// Shards whose lease runs, each with the holder's incarnation.
+    pub holders: Vec<(Shard, Incarnation)>,
+}
+
 /// Most rows that one read returns, whatever was asked for.
 pub const MAX_ROWS: usize = 1_000;
 
@@ -225,8 +262,42 @@ pub const MAX_ROWS: usize = 1_000;
 /// polled), and are group-committed. A write is acknowledged only when it survives a crash. Reads see every
 /// acknowledged write.
 pub trait Store: Send + Sync {
-    /// Takes the shard: all earlier epochs are fenced. `incarnation` names this process's life.
-    fn acquire(&self, shard: Shard, incarnation: [u8; 16]) -> Answer<'_, Lease>;
+    /// How many shards there are: 0 up to this. Chosen when the store is made, for good.
+    fn shards(&self) -> u16 {
+        1
+    }
+
+    /// How long a lease runs after it was taken, renewed or written under, milliseconds by the store's clock. `None`: it
+    /// does not run out, because the store cannot be open twice.
+    fn lease_ms(&self) -> Option<u64> {
+        None
+    }
+
+    /// Takes the shard: all earlier epochs are fenced. The holder itself may take it anew at any time.
+    ///
+    /// # Errors
+    /// `Held`: the lease of another incarnation still runs.
+    fn acquire(&self, shard: Shard, incarnation: Incarnation) -> Answer<'_, Lease>;
+
+    /// Renews leases. Answers those that hold now; the others are lost.
+    fn renew(&self, leases: Vec<Lease>) -> Answer<'_, Vec<Lease>> {
+        Box::pin(ready(Ok(leases)))
+    }
+
+    /// Gives a shard back, so that another may take it at once. Of a lease that is lost already, nothing happens.
+    fn release(&self, _lease: Lease) -> Answer<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Says that a node is there; it counts as one for as long as a lease runs.
+    fn announce(&self, _node: Node) -> Answer<'_, ()> {
+        Box::pin(ready(Ok(())))
+    }
+
+    /// Who is there. Nobody, where a store cannot be open twice.
+    fn members(&self) -> Answer<'_, Members> {
+        Box::pin(ready(Ok(Members::default())))
+    }
 
     /// Applies a batch, or nothing of it.
     ///
@@ -255,11 +326,11 @@ pub trait Store: Send + Sync {
     /// What an idempotency scope of a shard holds.
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>>;
 
-    /// Sessions of a shard that must be driven on, in id order, strictly after `after`.
-    fn open_sessions(&self, shard: Shard, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>>;
+    /// Sessions of these shards that must be driven on, in id order, strictly after `after`.
+    fn open_sessions(&self, shards: Vec<Shard>, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>>;
 
-    /// Wakeups due at or before `until`, earliest first.
-    fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>>;
+    /// Wakeups of these shards due at or before `until`, earliest first.
+    fn due(&self, shards: Vec<Shard>, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>>;
 
     /// Index rows.
     fn list(&self, query: IndexQuery) -> Answer<'_, Vec<IndexRow>>;

@@ -171,12 +171,12 @@ impl Store for Sqlite {
         self.read(move |connection| rows::find_remembered(connection, shard.0, &scope))
     }
 
-    fn open_sessions(&self, shard: Shard, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
-        self.read(move |connection| read::open_sessions(connection, shard, (after, limit)))
+    fn open_sessions(&self, shards: Vec<Shard>, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
+        self.read(move |connection| read::open_sessions(connection, shards, (after, limit)))
     }
 
-    fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
-        self.read(move |connection| read::due(connection, shard, (until, limit)))
+    fn due(&self, shards: Vec<Shard>, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
+        self.read(move |connection| read::due(connection, shards, (until, limit)))
     }
 
     fn list(&self, query: IndexQuery) -> Answer<'_, Vec<IndexRow>> {

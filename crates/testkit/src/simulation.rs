@@ -170,7 +170,7 @@ async fn settle(world: &Shared, clients: &Clients) {
 fn is_at_rest(world: &World) -> bool {
     let open = crate::store::wait::wait(mainstay_store::Store::open_sessions(
         &*world.store,
-        mainstay_vocabulary::Shard(0),
+        vec![mainstay_vocabulary::Shard(0)],
         None,
         1,
     ));

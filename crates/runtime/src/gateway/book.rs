@@ -14,7 +14,7 @@ use mainstay_session::{
     Command,
     event::{Booked, Kind, Outgoing, Settled},
 };
-use mainstay_store::seam::{Direction, IndexQuery};
+use mainstay_store::seam::{Direction, IndexQuery, Shards};
 use mainstay_vocabulary::{Principal, SessionId, Tenant};
 use tokio::sync::{mpsc, oneshot};
 
@@ -229,7 +229,7 @@ impl Book {
 
     async fn last(&self) -> Result<Option<SessionId>, Error> {
         let query = IndexQuery {
-            shard: SHARD,
+            shards: Shards::One(SHARD),
             tenant: self.tenant.clone(),
             kind: list_of(Kind::Gateway),
             prefix: Vec::new(),

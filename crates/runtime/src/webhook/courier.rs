@@ -8,7 +8,7 @@ use mainstay_session::{
     Command,
     event::{Kind, SettledWebhook},
 };
-use mainstay_store::seam::{Direction, IndexQuery, IndexRow};
+use mainstay_store::seam::{Direction, IndexQuery, IndexRow, Shards};
 use mainstay_vocabulary::{Principal, SessionId, Timestamp};
 use tokio::sync::Notify;
 
@@ -103,7 +103,7 @@ impl Courier {
 
     async fn rows(&self) -> Result<Vec<IndexRow>, Error> {
         let query = IndexQuery {
-            shard: SHARD,
+            shards: Shards::One(SHARD),
             tenant: self.endpoint.tenant.clone(),
             kind: OUTBOX,
             prefix: self.endpoint.prefix(),

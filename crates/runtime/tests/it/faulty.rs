@@ -134,12 +134,12 @@ impl Store for Faulty {
         self.read(self.memory.remembered(shard, scope))
     }
 
-    fn open_sessions(&self, shard: Shard, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
-        self.read(self.memory.open_sessions(shard, after, limit))
+    fn open_sessions(&self, shards: Vec<Shard>, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
+        self.read(self.memory.open_sessions(shards, after, limit))
     }
 
-    fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
-        self.read(self.memory.due(shard, until, limit))
+    fn due(&self, shards: Vec<Shard>, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
+        self.read(self.memory.due(shards, until, limit))
     }
 
     fn list(&self, query: IndexQuery) -> Answer<'_, Vec<IndexRow>> {

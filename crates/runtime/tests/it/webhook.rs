@@ -11,7 +11,7 @@ use mainstay_runtime::webhook::{Announcement, Endpoint, Outlets, Told, Webhooks}
 use mainstay_session::{Event, Spec};
 use mainstay_store::{
     Store,
-    seam::{Direction, IndexQuery},
+    seam::{Direction, IndexQuery, Shards},
 };
 use mainstay_testkit::store::memory::Memory;
 use mainstay_vocabulary::{Shard, Tenant};
@@ -80,7 +80,7 @@ fn outlets(post: &Arc<Receiver>, events: &[&str]) -> Outlets {
 
 async fn waiting(store: &Arc<dyn Store>) -> usize {
     let query = IndexQuery {
-        shard: Shard(0),
+        shards: Shards::One(Shard(0)),
         tenant: Tenant(Arc::from("t")),
         kind: "webhook",
         prefix: Vec::new(),

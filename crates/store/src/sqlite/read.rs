@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use super::{file::Folder, queue::Queue, rows};
 use crate::{
     error::Error,
-    seam::{Direction, Entry, Head, IndexQuery, IndexRow, MAX_ROWS, Wakeup},
+    seam::{Direction, Entry, Head, IndexQuery, IndexRow, MAX_ROWS, Shards, Wakeup},
 };
 
 /// Threads and connections for reading: one may read a long journal while another answers short questions.
@@ -143,25 +143,48 @@ pub(super) fn events(
 
 pub(super) fn open_sessions(
     connection: &Connection,
+    mut shards: Vec<Shard>,
+    (after, limit): (Option<SessionId>, usize),
+) -> rusqlite::Result<Vec<SessionId>> {
+    shards.sort_unstable();
+    shards.dedup();
+    let mut found = Vec::new();
+    for shard in shards {
+        let left = limit.min(MAX_ROWS) - found.len();
+        found.extend(open_in(connection, shard, (after, left))?);
+    }
+    Ok(found)
+}
+
+fn open_in(
+    connection: &Connection,
     shard: Shard,
     (after, limit): (Option<SessionId>, usize),
 ) -> rusqlite::Result<Vec<SessionId>> {
     // A shard's ids begin with its two bytes; two bytes alone sort before all of them.
-    let begin = after.map_or_else(|| shard.0.to_be_bytes().to_vec(), |after| after.as_bytes().to_vec());
+    let begin = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec()).max(shard.0.to_be_bytes().to_vec());
     let last = SessionId::new(shard, [0xff; 16]);
     let mut statement = connection
         .prepare_cached("SELECT id FROM session WHERE open = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?")?;
     let found = statement.query_map(params![begin, last.as_bytes(), bounded(limit)], |row| rows::session_id(row, 0))?;
-    let ids: rusqlite::Result<Vec<SessionId>> = found.collect();
-    // `after` may be an id of a lower shard.
-    Ok(ids?.into_iter().filter(|id| id.shard() == shard).collect())
+    found.collect()
 }
 
 pub(super) fn due(
     connection: &Connection,
-    shard: Shard,
+    shards: Vec<Shard>,
     (until, limit): (Timestamp, usize),
 ) -> rusqlite::Result<Vec<Wakeup>> {
+    let mut found = Vec::new();
+    for shard in shards {
+        found.extend(due_in(connection, shard, (until, limit))?);
+    }
+    found.sort_by(|one, other| (one.at, one.session, &one.key).cmp(&(other.at, other.session, &other.key)));
+    found.truncate(limit.min(MAX_ROWS));
+    Ok(found)
+}
+
+fn due_in(connection: &Connection, shard: Shard, (until, limit): (Timestamp, usize)) -> rusqlite::Result<Vec<Wakeup>> {
     let mut statement = connection.prepare_cached(
         "SELECT s.id, w.key, w.at FROM wakeup w JOIN session s ON s.key = w.session
          WHERE w.shard = ? AND w.at <= ? ORDER BY w.at, s.id, w.key LIMIT ?",
@@ -173,6 +196,27 @@ pub(super) fn due(
 }
 
 pub(super) fn list(connection: &Connection, query: &IndexQuery) -> rusqlite::Result<Vec<IndexRow>> {
+    if let Shards::One(shard) = query.shards {
+        return list_in(connection, shard, query);
+    }
+    let mut rows = Vec::new();
+    for shard in shards(connection)? {
+        rows.extend(list_in(connection, shard, query)?);
+    }
+    rows.sort_by(|one, other| match query.direction {
+        Direction::Ascending => one.key.cmp(&other.key),
+        Direction::Descending => other.key.cmp(&one.key),
+    });
+    rows.truncate(query.limit.min(MAX_ROWS));
+    Ok(rows)
+}
+
+fn shards(connection: &Connection) -> rusqlite::Result<Vec<Shard>> {
+    let mut shards = connection.prepare_cached("SELECT id FROM shard")?;
+    shards.query_map([], |row| Ok(Shard(row.get(0)?)))?.collect()
+}
+
+fn list_in(connection: &Connection, shard: Shard, query: &IndexQuery) -> rusqlite::Result<Vec<IndexRow>> {
     let end = end_of_prefix(&query.prefix);
     let (bound, order) = match query.direction {
         Direction::Ascending => (" AND e.key > ?", " ORDER BY e.key"),
@@ -182,7 +226,7 @@ pub(super) fn list(connection: &Connection, query: &IndexQuery) -> rusqlite::Res
         "SELECT e.key, s.id, e.value FROM entry e JOIN session s ON s.key = e.session
          WHERE e.shard = ? AND e.tenant = ? AND e.kind = ? AND e.key >= ?",
     );
-    let mut values: Vec<&dyn ToSql> = vec![&query.shard.0, &query.tenant.0, &query.kind, &query.prefix];
+    let mut values: Vec<&dyn ToSql> = vec![&shard.0, &query.tenant.0, &query.kind, &query.prefix];
     if let Some(end) = &end {
         statement.push_str(" AND e.key < ?");
         values.push(end);

@@ -47,6 +47,7 @@ pub const ALL: &[(&str, Check)] = &[
     ("index rows are paged in both directions", lists::index),
     ("index rows belong to their tenant and kind", lists::index_walls),
     ("reads are bounded", lists::bounded),
+    ("several shards are asked at once", lists::over_shards),
     ("small and large blobs are kept", blob::kept),
     ("a blob's first content stays", blob::first_stays),
     ("erasure leaves a tombstone", erase::tombstone),

@@ -60,8 +60,8 @@ impl Snapshot {
     pub fn take(store: &dyn Store) -> Self {
         Self {
             sessions: (0..SESSIONS).map(|number| Held::take(store, session(number))).collect(),
-            open: answer(store.open_sessions(SHARD, None, usize::MAX)),
-            due: answer(store.due(SHARD, Timestamp(u64::MAX), usize::MAX)),
+            open: answer(store.open_sessions(vec![SHARD], None, usize::MAX)),
+            due: answer(store.due(vec![SHARD], Timestamp(u64::MAX), usize::MAX)),
             rows: queries().into_iter().map(|query| answer(store.list(query))).collect(),
             remembered: (0..NAMES).map(|name| answer(store.remembered(SHARD, [name; 32]))).collect(),
             funds: ACCOUNTS.iter().map(|account| answer(store.funds(SHARD, account.to_vec()))).collect(),

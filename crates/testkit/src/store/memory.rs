@@ -12,7 +12,7 @@ use mainstay_store::{
     Error, Store, check,
     seam::{
         Answer, Batch, Committed, Digest, Direction, Entry, Head, IndexQuery, IndexRow, Lease, MAX_ROWS, Remembered,
-        Slice, Wakeup,
+        Shards, Slice, Wakeup,
     },
 };
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
@@ -79,11 +79,14 @@ impl Memory {
         work: impl FnOnce(&mut Lane) -> Result<T, Error>,
     ) -> Answer<'a, T> {
         let mut state = self.lock();
-        let answer = if state.closed {
-            Err(Error::Unavailable("the store is closed".to_owned()))
-        } else {
-            work(state.shards.entry(shard).or_default())
-        };
+        let answer = if state.closed { Err(closed()) } else { work(state.shards.entry(shard).or_default()) };
+        drop(state);
+        Box::pin(ready(answer))
+    }
+
+    fn gather<'a, T: Send + 'a>(&'a self, look: impl FnOnce(&State) -> T) -> Answer<'a, T> {
+        let state = self.lock();
+        let answer = if state.closed { Err(closed()) } else { Ok(look(&state)) };
         drop(state);
         Box::pin(ready(answer))
     }
@@ -95,6 +98,14 @@ impl Memory {
     ) -> Answer<'a, T> {
         self.with(session.shard(), |lane| Ok(lane.sessions.get(&session).map(work).unwrap_or_default()))
     }
+}
+
+fn closed() -> Error {
+    Error::Unavailable("the store is closed".to_owned())
+}
+
+fn lanes<'a>(state: &'a State, shards: &'a [Shard]) -> impl Iterator<Item = &'a Lane> {
+    shards.iter().filter_map(|shard| state.shards.get(shard))
 }
 
 impl Lane {
@@ -328,23 +339,47 @@ impl Store for Memory {
         self.with(shard, |lane| Ok(lane.idempotency.get(&scope).map(|(taken, _)| taken.clone())))
     }
 
-    fn open_sessions(&self, shard: Shard, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
-        self.with(shard, |lane| {
-            let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
-            let found = lane.open.range((begin, Bound::Unbounded));
-            Ok(found.copied().take(limit.min(MAX_ROWS)).collect())
+    fn open_sessions(&self, shards: Vec<Shard>, after: Option<SessionId>, limit: usize) -> Answer<'_, Vec<SessionId>> {
+        self.gather(|state| {
+            let mut found: Vec<SessionId> = lanes(state, &shards)
+                .flat_map(|lane| &lane.open)
+                .copied()
+                .filter(|id| after.is_none_or(|after| *id > after))
+                .collect();
+            found.sort_unstable();
+            found.truncate(limit.min(MAX_ROWS));
+            found
         })
     }
 
-    fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
-        self.with(shard, |lane| {
-            let due = lane.wakeups.iter().take_while(|(at, _, _)| *at <= until).take(limit.min(MAX_ROWS));
-            Ok(due.map(|(at, session, key)| Wakeup { session: *session, key: key.clone(), at: *at }).collect())
+    fn due(&self, shards: Vec<Shard>, until: Timestamp, limit: usize) -> Answer<'_, Vec<Wakeup>> {
+        self.gather(|state| {
+            let mut due: Vec<_> = lanes(state, &shards)
+                .flat_map(|lane| lane.wakeups.iter().take_while(|(at, _, _)| *at <= until))
+                .collect();
+            due.sort_unstable();
+            due.truncate(limit.min(MAX_ROWS));
+            due.into_iter().map(|(at, id, key)| Wakeup { session: *id, key: key.clone(), at: *at }).collect()
         })
     }
 
     fn list(&self, query: IndexQuery) -> Answer<'_, Vec<IndexRow>> {
-        self.with(query.shard, |lane| check::query(&query).map(|()| lane.list(&query)))
+        if let Err(error) = check::query(&query) {
+            return Box::pin(ready(Err(error)));
+        }
+        self.gather(|state| {
+            let shards = match query.shards {
+                Shards::One(shard) => vec![shard],
+                Shards::All => state.shards.keys().copied().collect(),
+            };
+            let mut rows: Vec<IndexRow> = lanes(state, &shards).flat_map(|lane| lane.list(&query)).collect();
+            rows.sort_by(|one, other| match query.direction {
+                Direction::Ascending => one.key.cmp(&other.key),
+                Direction::Descending => other.key.cmp(&one.key),
+            });
+            rows.truncate(query.limit.min(MAX_ROWS));
+            rows
+        })
     }
 
     fn funds(&self, shard: Shard, account: Vec<u8>) -> Answer<'_, i64> {

@@ -1,6 +1,6 @@
 //! Batches, slices and queries to test with: as little as the seam allows, for a test to change what it is about.
 
-use mainstay_store::seam::{Batch, Direction, IndexQuery, Lease, Slice};
+use mainstay_store::seam::{Batch, Direction, IndexQuery, Lease, Shards, Slice};
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant};
 
 /// The shard that samples live in.
@@ -43,7 +43,7 @@ pub fn slice(session: SessionId, first: u64, last: u64) -> Slice {
 /// A query for all rows of a kind, smallest key first.
 pub fn query(kind: &'static str) -> IndexQuery {
     IndexQuery {
-        shard: SHARD,
+        shards: Shards::One(SHARD),
         tenant: Tenant("acme".into()),
         kind,
         prefix: Vec::new(),

@@ -49,8 +49,8 @@ impl Content {
         let funds: Vec<_> = ACCOUNTS.iter().map(|account| store.funds(SHARD, account.to_vec())).collect();
         let rows: Vec<_> = KINDS.iter().map(|kind| store.list(query(kind))).collect();
         Ok(Self {
-            open: wait(store.open_sessions(SHARD, None, usize::MAX))?,
-            due: wait(store.due(SHARD, Timestamp(u64::MAX), usize::MAX))?,
+            open: wait(store.open_sessions(vec![SHARD], None, usize::MAX))?,
+            due: wait(store.due(vec![SHARD], Timestamp(u64::MAX), usize::MAX))?,
             heads: all(heads)?,
             remembered: all(remembered)?,
             funds: all(funds)?,

@@ -160,8 +160,8 @@ pub(super) fn shards(store: &dyn Store) {
     for answer in answers {
         wait(answer).unwrap();
     }
-    assert_eq!(wait(store.open_sessions(SHARD, None, 10)), Ok(Vec::new()));
-    assert_eq!(wait(store.open_sessions(Shard(4), Some(session(1)), 10)), Ok(vec![id]));
+    assert_eq!(wait(store.open_sessions(vec![SHARD], None, 10)), Ok(Vec::new()));
+    assert_eq!(wait(store.open_sessions(vec![Shard(4)], Some(session(1)), 10)), Ok(vec![id]));
     assert_eq!(wait(store.funds(SHARD, b"purse".to_vec())), Ok(0));
     wait(store.acquire(SHARD, [2; 16])).unwrap();
     assert!(wait(store.commit(there, batch(id, 1, &["b"]))).is_ok(), "its own shard was not taken");

@@ -44,8 +44,8 @@ pub(super) fn tombstone(store: &dyn Store) {
     assert_eq!(wait(store.frames(gone)), Ok(Vec::new()));
     assert_eq!(wait(store.blob(gone, [1; 32])), Ok(None));
     assert_eq!(wait(store.blob(gone, [2; 32])), Ok(None));
-    assert_eq!(wait(store.open_sessions(SHARD, None, 10)), Ok(vec![stays]));
-    assert!(wait(store.due(SHARD, Timestamp(9), 10)).unwrap().iter().all(|wakeup| wakeup.session == stays));
+    assert_eq!(wait(store.open_sessions(vec![SHARD], None, 10)), Ok(vec![stays]));
+    assert!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().iter().all(|wakeup| wakeup.session == stays));
     assert!(wait(store.list(query("k"))).unwrap().iter().all(|row| row.session == stays));
     assert_eq!(wait(store.outcome(gone, Sequence(2), erase.op)), Ok(true));
     assert_eq!(wait(store.funds(SHARD, b"purse".to_vec())), Ok(10), "money is not content");
@@ -53,7 +53,7 @@ pub(super) fn tombstone(store: &dyn Store) {
     assert_eq!(wait(store.read(stays, Sequence(0), 10)).unwrap().len(), 2);
     assert_eq!(wait(store.frames(stays)).unwrap().len(), 1);
     assert!(wait(store.blob(stays, [2; 32])).unwrap().is_some());
-    assert_eq!(wait(store.due(SHARD, Timestamp(9), 10)).unwrap().len(), 1);
+    assert_eq!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().len(), 1);
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), 1);
 }
 
@@ -70,7 +70,7 @@ pub(super) fn afterwards(store: &dyn Store) {
     let head = wait(store.head(id)).unwrap().unwrap();
     assert!(head.erased && head.snapshot.is_some(), "what the erasing batch carries is kept");
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), 1);
-    assert_eq!(wait(store.due(SHARD, Timestamp(9), 10)).unwrap().len(), 1);
+    assert_eq!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().len(), 1);
     assert!(wait(store.blob(id, [2; 32])).unwrap().is_some());
     assert!(wait(store.blob(id, [3; 32])).unwrap().is_some());
     let sequences: Vec<_> =

@@ -2,7 +2,7 @@
 
 use mainstay_store::{
     Store,
-    seam::{Batch, Direction, IndexChange, IndexQuery, MAX_ROWS, Wakeup, WakeupChange},
+    seam::{Batch, Direction, IndexChange, IndexQuery, MAX_ROWS, Shards, Wakeup, WakeupChange},
 };
 use mainstay_vocabulary::{Sequence, SessionId, Shard, Tenant, Timestamp};
 
@@ -31,7 +31,7 @@ pub(super) fn wakeups(store: &dyn Store) {
     let lease = lease(store);
     let (one, two) = (session(1), session(2));
     let due = |until: u64, limit| -> Vec<(SessionId, String, u64)> {
-        let found = wait(store.due(SHARD, Timestamp(until), limit)).unwrap();
+        let found = wait(store.due(vec![SHARD], Timestamp(until), limit)).unwrap();
         found.into_iter().map(|Wakeup { session, key, at }| (session, key, at.0)).collect()
     };
     let expect = |id, key: &str, at| (id, key.to_owned(), at);
@@ -45,7 +45,7 @@ pub(super) fn wakeups(store: &dyn Store) {
     let change = [("a", Some(5)), ("b", None), ("c", None), ("d", Some(1)), ("d", Some(2))];
     wait(store.commit(lease, waking(batch(two, 1, &["x"]), &change))).unwrap();
     assert_eq!(due(29, 10), [expect(two, "d", 2), expect(two, "a", 5)]);
-    assert_eq!(wait(store.due(Shard(4), Timestamp(u64::MAX), 10)), Ok(Vec::new()));
+    assert_eq!(wait(store.due(vec![Shard(4)], Timestamp(u64::MAX), 10)), Ok(Vec::new()));
 }
 
 pub(super) fn open_sessions(store: &dyn Store) {
@@ -58,7 +58,7 @@ pub(super) fn open_sessions(store: &dyn Store) {
     for number in [9, 3, 255, 0, 7] {
         set(number, 0, number != 7);
     }
-    let list = |after: Option<u8>, limit| wait(store.open_sessions(SHARD, after.map(session), limit)).unwrap();
+    let list = |after: Option<u8>, limit| wait(store.open_sessions(vec![SHARD], after.map(session), limit)).unwrap();
     assert_eq!(list(None, 10), [session(0), session(3), session(9), session(255)]);
     assert_eq!(list(Some(0), 2), [session(3), session(9)]);
     assert_eq!(list(Some(4), 10), [session(9), session(255)]);
@@ -119,7 +119,7 @@ pub(super) fn index_walls(store: &dyn Store) {
     assert_eq!(values(query("l")), [b"2"]);
     assert_eq!(values(IndexQuery { tenant: Tenant("other".into()), ..query("k") }), [b"3"]);
     assert_eq!(values(IndexQuery { tenant: Tenant("acm".into()), ..query("k") }), [b""; 0]);
-    assert_eq!(values(IndexQuery { shard: Shard(4), ..query("k") }), [b""; 0]);
+    assert_eq!(values(IndexQuery { shards: Shards::One(Shard(4)), ..query("k") }), [b""; 0]);
 }
 
 pub(super) fn bounded(store: &dyn Store) {
@@ -137,7 +137,39 @@ pub(super) fn bounded(store: &dyn Store) {
     }
     assert_eq!(wait(store.read(id, Sequence(0), usize::MAX)).unwrap().len(), MAX_ROWS);
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), MAX_ROWS);
-    let due = wait(store.due(SHARD, Timestamp(0), usize::MAX)).unwrap();
+    let due = wait(store.due(vec![SHARD], Timestamp(0), usize::MAX)).unwrap();
     assert_eq!((due.len(), &*due[MAX_ROWS - 1].key), (MAX_ROWS, "00999"));
     assert_eq!(wait(store.read(id, Sequence(0), 0)).unwrap(), []);
+}
+
+/// What a node that holds several shards asks in one call, and what a list over all of them shows.
+pub(super) fn over_shards(store: &dyn Store) {
+    let there = Shard(4);
+    let leases = [lease(store), wait(store.acquire(there, [1; 16])).unwrap()];
+    let ids = [session(1), session(2), SessionId::new(there, [1; 16]), SessionId::new(there, [2; 16])];
+    for (number, id) in ids.into_iter().enumerate() {
+        let mut batch = with_rows(batch(id, 0, &["x"]), "k", &[(&[b'd' - number as u8], Some("v"))]);
+        batch.open = true;
+        batch.wakeups.push(WakeupChange { key: "k".to_owned(), at: Some(Timestamp(10 - number as u64)) });
+        wait(store.commit(leases[number / 2], batch)).unwrap();
+    }
+    let both = || vec![there, SHARD];
+    assert_eq!(wait(store.open_sessions(both(), None, 10)).unwrap(), ids);
+    assert_eq!(wait(store.open_sessions(both(), Some(ids[0]), 2)).unwrap(), ids[1..3]);
+    assert_eq!(wait(store.open_sessions(vec![there], Some(ids[0]), 9)).unwrap(), ids[2..]);
+    assert_eq!(wait(store.open_sessions(Vec::new(), None, 9)).unwrap(), []);
+    let due = |shards, limit| -> Vec<SessionId> {
+        wait(store.due(shards, Timestamp(10), limit)).unwrap().into_iter().map(|wakeup| wakeup.session).collect()
+    };
+    assert_eq!(due(both(), 9), [ids[3], ids[2], ids[1], ids[0]]);
+    assert_eq!(due(both(), 3), [ids[3], ids[2], ids[1]]);
+    assert_eq!(due(vec![SHARD], 9), [ids[1], ids[0]]);
+    let keys = |query: IndexQuery| -> Vec<Vec<u8>> {
+        wait(store.list(query)).unwrap().into_iter().map(|row| row.key).collect()
+    };
+    let all = IndexQuery { shards: Shards::All, ..query("k") };
+    assert_eq!(keys(all.clone()), [b"a", b"b", b"c", b"d"]);
+    assert_eq!(keys(IndexQuery { after: Some(b"a".to_vec()), limit: 2, ..all.clone() }), [b"b", b"c"]);
+    assert_eq!(keys(IndexQuery { direction: Direction::Descending, limit: 3, ..all }), [b"d", b"c", b"b"]);
+    assert_eq!(keys(query("k")), [b"c", b"d"]);
 }
