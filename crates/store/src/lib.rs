@@ -1,12 +1,15 @@
 //! Durable homes for journals behind one seam. Must not know sessions, providers or tools: entries are bytes.
-//! Start with `seam`; `sqlite` is the embedded backend; the conformance suite is in `testkit`.
+//! Start with `seam`; `whole` is what operators ask; `sqlite` is the embedded backend; the conformance suite is in
+//! `testkit`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod check;
+pub mod copy;
 pub mod error;
 pub mod seam;
 pub mod sqlite;
+pub mod whole;
 
 pub use error::Error;
 pub use seam::Store;

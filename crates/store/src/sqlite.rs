@@ -2,20 +2,25 @@
 //! threads; start with `lane` (what a commit is), then `apply` (one batch), `frames` (slices), `read`.
 
 mod apply;
+mod backup;
 mod blobs;
 mod fault;
 mod file;
 mod frames;
 mod heads;
 mod lane;
+mod migrate;
+mod pieces;
 mod queue;
 mod read;
+mod receive;
 mod request;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
 mod thread;
+mod whole;
 
 use std::{
     fs::{self, File},
@@ -47,6 +52,11 @@ use queue::{Queue, Refused};
 use read::Readers;
 use request::{Reply, Request, Sweep, Task};
 
+pub use backup::{Backup, read_backup, restore};
+pub use migrate::migrate;
+pub use receive::receive;
+pub use whole::{Others, look};
+
 /// Where and how to open a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -68,9 +78,11 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let readers = Readers::new(folder.clone());
     let most_pages = options.most_bytes.map(|bytes| bytes / schema::PAGE_BYTES);
     let lane = Lane::new(folder.clone(), Arc::clone(&readers), most_pages)?;
+    let shards = lane.shards()?;
     let tasks = Arc::new(Queue::new());
     let threads = thread::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
     Ok(Arc::new(Sqlite {
+        shards,
         tasks,
         readers,
         blobs: Blobs::new(folder.blobs()),
@@ -81,6 +93,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
 }
 
 struct Sqlite {
+    shards: u16,
     tasks: Arc<Queue<Task>>,
     readers: Arc<Readers>,
     blobs: Blobs,
@@ -132,6 +145,11 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
+    /// One, unless what it holds came from a cluster.
+    fn shards(&self) -> u16 {
+        self.shards
+    }
+
     fn acquire(&self, shard: Shard, incarnation: [u8; 16]) -> Answer<'_, Lease> {
         self.write(0, |reply| Task::Acquire { shard, incarnation, reply })
     }
