@@ -26,6 +26,7 @@ mod recovery;
 pub mod route;
 mod saved;
 pub mod task;
+pub mod verify;
 pub mod webhook;
 
 pub use engine::{Accepted, Caller, Engine, Idempotent, Keys, Model, Parts};

@@ -43,6 +43,8 @@ struct Held {
 
 enum Origin {
     Files(Mutex<Files>),
+    /// Read once, never written.
+    Looked,
     Seed([u8; 32]),
 }
 
@@ -55,6 +57,20 @@ impl Keyring {
     pub fn open(dir: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
         let (files, master, records) = Files::open(dir, entropy)?;
         let ring = Self::under(&master, Origin::Files(Mutex::new(files)));
+        for record in records {
+            ring.remember(record.lookup, record.key);
+        }
+        Ok(ring)
+    }
+
+    /// Reads the key files in `dir` as they are at this moment, also while a server has them open. Such a keyring opens
+    /// what was sealed; it makes and destroys no key: both answer `Unknown`.
+    ///
+    /// # Errors
+    /// `KeysDamaged` where a file is missing or not as it was written, `Unavailable`.
+    pub fn look(dir: &Path) -> Result<Self, Error> {
+        let (master, records) = Files::look(dir)?;
+        let ring = Self::under(&master, Origin::Looked);
         for record in records {
             ring.remember(record.lookup, record.key);
         }
@@ -108,7 +124,7 @@ impl Keyring {
         let key = match (held, &self.origin) {
             (Some(key), _) => key,
             (None, Origin::Seed(seed)) => Arc::new(seeded_key(seed, key)),
-            (None, Origin::Files(_)) => return Err(Error::Unknown),
+            (None, Origin::Files(_) | Origin::Looked) => return Err(Error::Unknown),
         };
         Sealer::new(key, session)
     }
@@ -125,6 +141,7 @@ impl Keyring {
                 let key = self.key_of(&lookup).unwrap_or_else(|| self.seeded(seed, lookup));
                 self.bury(lookup, &key);
             }
+            Origin::Looked => return Err(Error::Unknown),
             Origin::Files(files) => {
                 let mut files = lock(files);
                 let key = self.key_of(&lookup).ok_or(Error::Unknown)?;
@@ -160,6 +177,7 @@ impl Keyring {
         let files = match &self.origin {
             Origin::Seed(seed) => return Ok(self.seeded(seed, lookup)),
             Origin::Files(files) => files,
+            Origin::Looked => return Err(Error::Unknown),
         };
         let mut files = lock(files);
         if let Some(key) = self.key_of(&lookup) {

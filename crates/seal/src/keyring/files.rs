@@ -62,6 +62,16 @@ impl Files {
         Ok((Self { data, lines, torn, _lock: lock }, master_key, records))
     }
 
+    /// Reads both files as they are, whoever has them open: a line that is just being appended counts as torn.
+    pub(super) fn look(dir: &Path) -> Result<([u8; 32], Vec<Record>), Error> {
+        let (master, data) = (dir.join("master.key"), dir.join("data.keys"));
+        let text = disk::read(&master, MASTER_LENGTH)?.ok_or_else(|| damaged(&master, "it is missing"))?;
+        let master_key = read_master(&text).ok_or_else(|| damaged(&master, "it is not as it was written"))?;
+        let filed = disk::read(&data, DATA_LIMIT)?.ok_or_else(|| damaged(&data, "it is missing"))?;
+        let (records, _) = read_data(&filed, &Roots::new(&master_key)).map_err(|reason| damaged(&data, reason))?;
+        Ok((master_key, records))
+    }
+
     /// Files a new key; on disk when this returns.
     pub(super) fn append(&mut self, id: KeyId, line: String) -> Result<(), Error> {
         if self.lines.len() >= MAX_KEYS {

@@ -338,3 +338,19 @@ fn the_node_key_is_the_master_keys_and_no_other_use() {
     assert_ne!(one.node_key(), other.node_key());
     assert_ne!(one.node_key(), one.digest_root);
 }
+
+#[test]
+fn a_look_at_files_that_are_in_use_opens_and_changes_nothing() {
+    let (folder, entropy) = (Folder::new(), Seeded::new(1));
+    let ring = open(&folder).unwrap();
+    let sealer = ring.sealer(&tenant("a"), "s", session(1), &entropy).unwrap();
+    let (event, _) = sealer.seal_event(&header(1), &PREVIOUS, b"kept", &entropy);
+    let looked = Keyring::look(folder.path()).unwrap();
+    let opener = looked.opener(sealer.key_id(), session(1)).unwrap();
+    assert_eq!(opener.open_event(&event).unwrap().plaintext, b"kept");
+    let before = fs::read(folder.path().join("data.keys")).unwrap();
+    assert!(matches!(looked.sealer(&tenant("a"), "other", session(1), &entropy), Err(Error::Unknown)));
+    assert!(matches!(looked.destroy(&tenant("a"), "s"), Err(Error::Unknown)));
+    assert_eq!(fs::read(folder.path().join("data.keys")).unwrap(), before);
+    assert!(matches!(Keyring::look(&folder.path().join("none")), Err(Error::KeysDamaged { .. })));
+}
