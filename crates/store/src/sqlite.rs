@@ -8,14 +8,13 @@ mod file;
 mod frames;
 mod heads;
 mod lane;
-mod queue;
 mod read;
 mod request;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod thread;
+mod work;
 
 use std::{
     fs::{self, File},
@@ -36,6 +35,7 @@ use tokio::sync::oneshot;
 use crate::{
     check,
     error::Error,
+    queue::{Queue, Refused},
     seam::{
         Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Store, Wakeup,
     },
@@ -43,7 +43,6 @@ use crate::{
 use blobs::Blobs;
 use file::Folder;
 use lane::Lane;
-use queue::{Queue, Refused};
 use read::Readers;
 use request::{Reply, Request, Sweep, Task};
 
@@ -69,7 +68,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let most_pages = options.most_bytes.map(|bytes| bytes / schema::PAGE_BYTES);
     let lane = Lane::new(folder.clone(), Arc::clone(&readers), most_pages)?;
     let tasks = Arc::new(Queue::new());
-    let threads = thread::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
+    let threads = work::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
     Ok(Arc::new(Sqlite {
         tasks,
         readers,
