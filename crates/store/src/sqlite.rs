@@ -11,7 +11,6 @@ mod heads;
 mod lane;
 mod migrate;
 mod pieces;
-mod queue;
 mod read;
 mod receive;
 mod request;
@@ -19,8 +18,8 @@ mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod thread;
 mod whole;
+mod work;
 
 use std::{
     fs::{self, File},
@@ -41,6 +40,7 @@ use tokio::sync::oneshot;
 use crate::{
     check,
     error::Error,
+    queue::{Queue, Refused},
     seam::{
         Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Store, Wakeup,
     },
@@ -48,7 +48,6 @@ use crate::{
 use blobs::Blobs;
 use file::Folder;
 use lane::Lane;
-use queue::{Queue, Refused};
 use read::Readers;
 use request::{Reply, Request, Sweep, Task};
 
@@ -80,7 +79,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let lane = Lane::new(folder.clone(), Arc::clone(&readers), most_pages)?;
     let shards = lane.shards()?;
     let tasks = Arc::new(Queue::new());
-    let threads = thread::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
+    let threads = work::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
     Ok(Arc::new(Sqlite {
         shards,
         tasks,

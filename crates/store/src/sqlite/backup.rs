@@ -37,6 +37,8 @@ const MAY_BE_THERE: [&str; 5] = ["keys", "api-key", "mainstay.lock", UNFINISHED,
 const TRIES: u32 = 5;
 /// Steps of SQLite's machine between two looks at how far it is.
 const STEPS: i32 = 100_000;
+/// No watcher.
+type Unwatched = Box<dyn FnMut() -> bool + Send>;
 /// Read and written at once.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -116,7 +118,7 @@ impl Writing<'_> {
         };
         connection.progress_handler(STEPS, Some(look)).map_err(asked)?;
         let written = connection.execute("VACUUM INTO ?", [database.display().to_string()]);
-        connection.progress_handler(STEPS, None::<fn() -> bool>).map_err(asked)?;
+        connection.progress_handler(STEPS, None::<Unwatched>).map_err(asked)?;
         written.map(drop).map_err(asked)
     }
 

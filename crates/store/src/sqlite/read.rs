@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{file::Folder, queue::Queue, rows};
+use super::{file::Folder, rows};
 use crate::{
     error::Error,
+    queue::Queue,
     seam::{Direction, Entry, Head, IndexQuery, IndexRow, MAX_ROWS, Shards, Wakeup},
 };
 
