@@ -49,6 +49,9 @@ pub async fn copy(from: &dyn Whole, to: &dyn Receiver, seen: &mut dyn FnMut(Copi
     for shard in (0..from.shards()).map(Shard) {
         run.records(shard).await?;
     }
+    if origin(&from.standing(Timestamp(0)).await?) != origin(&standing) {
+        return Err(Error::Unavailable("the source was written to while it was copied".to_owned()));
+    }
     to.finish().await?;
     Ok(run.copied)
 }

@@ -1,13 +1,21 @@
 //! The backend of a cluster: PostgreSQL 15 and later, any number of processes on one database. Start with `link` (a
 //! connection), `schema` and `tables`.
 
+mod desk;
 mod fault;
+mod keys;
 pub mod link;
+mod receive;
 pub mod schema;
 mod tables;
 mod target;
+mod whole;
 
 use std::fmt;
+
+pub use keys::{FOLLOW_MS, KeyRow, KeyTable, is_same_database, open_keys};
+pub use receive::receive;
+pub use whole::{look, migrate};
 
 /// Which database, and how to use it.
 #[derive(Clone, PartialEq, Eq)]

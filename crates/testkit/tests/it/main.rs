@@ -5,5 +5,6 @@
 mod backup;
 mod differential;
 mod memory;
+mod postgres_whole;
 mod scratch;
 mod sqlite;
