@@ -10,7 +10,7 @@ use mainstay_runtime::{
     Caller, Engine, Keys, Parts, clock, entropy,
     task::{Stage, Tasks},
 };
-use mainstay_seal::{Entropy, Keyring};
+use mainstay_seal::Entropy;
 use mainstay_store::sqlite;
 use mainstay_vocabulary::{Principal, Tenant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, key,
+    faults, key, keyring,
     offer::{self, Offers, Reach},
     server_file,
 };
@@ -147,10 +147,10 @@ fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Pa
     let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes })
         .with_context(|| format!("opening the store in {}", config.data_dir.display()))?;
     let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
-    let keyring = Keyring::open(&config.data_dir.join("keys"), &*entropy).context("opening the keys")?;
+    let keyring = keyring::open(config, &*entropy)?;
     Ok(Parts {
         store,
-        keyring: Arc::new(keyring),
+        keyring,
         entropy,
         clock: Arc::new(clock::System),
         tasks: Tasks::default(),

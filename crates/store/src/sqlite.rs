@@ -33,7 +33,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Timestamp};
+use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -176,12 +176,14 @@ impl Store for Sqlite {
         self.read(move |connection| read::head(connection, session))
     }
 
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
-        self.read(move |connection| read::events(connection, session, (after, limit)))
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        let tenant = tenant.clone();
+        self.read(move |connection| read::events(connection, (&tenant, session), (after, limit)))
     }
 
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
-        self.write(0, |reply| Task::Frames { session, reply })
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        let tenant = tenant.clone();
+        self.write(0, |reply| Task::Frames { tenant, session, reply })
     }
 
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>> {
@@ -207,16 +209,20 @@ impl Store for Sqlite {
         self.read(move |connection| rows::find_funds(connection, shard.0, &account))
     }
 
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+        let tenant = tenant.clone();
         let path = self.blobs.path(&session, &digest);
         self.look(move |connection| {
-            let row = read::blob(connection, session, &digest).map_err(|error| fault::before_commit(&error))?;
+            let row =
+                read::blob(connection, (&tenant, session), &digest).map_err(|error| fault::before_commit(&error))?;
             let Some(None) = row else { return Ok(row.flatten()) };
             match fs::read(path) {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 // It was erased since the row was read, or the file is gone although the row is there.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    match read::blob(connection, session, &digest).map_err(|error| fault::before_commit(&error))? {
+                    match read::blob(connection, (&tenant, session), &digest)
+                        .map_err(|error| fault::before_commit(&error))?
+                    {
                         Some(_) => Err(Error::Corrupt("a blob's file is missing".to_owned())),
                         None => Ok(None),
                     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, bail};
 use mainstay_providers::{Dialect, Kind};
 use mainstay_runtime::task::TaskKind;
+use mainstay_store::postgres;
 
 use super::{Deployment, File, Origins, Provider, Server};
 use crate::models;
@@ -31,12 +32,38 @@ impl Check<'_> {
             let reason = format!("{:?} cannot be opened: only \"sqlite\" exists so far", self.file.store.url);
             return self.refuse("store.url", &reason);
         }
+        self.keys()?;
         if let Err(error) = models::Catalogue::new(&self.file.model) {
             return self.refuse("model", &format!("{error:#}"));
         }
         self.file.provider.iter().enumerate().try_for_each(|(index, provider)| self.provider(index, provider))?;
         self.file.deployment.iter().enumerate().try_for_each(|(index, served)| self.deployment(index, served))?;
         Ok(address)
+    }
+
+    /// Keys beside what they open protect nothing.
+    fn keys(&self) -> Result<()> {
+        let (keys, store) = (&self.file.keys, &self.file.store.url);
+        if keys.url.is_empty() {
+            return match keys.master_key {
+                Some(_) => self.refuse("keys.master_key", "it opens a database of keys, and keys.url names none"),
+                None => Ok(()),
+            };
+        }
+        if !keys.url.starts_with("postgres://") && !keys.url.starts_with("postgresql://") {
+            return self.refuse("keys.url", "it must begin with postgres://");
+        }
+        if keys.master_key.is_none() {
+            return self.refuse("keys.url", "keys.master_key must say what opens its keys");
+        }
+        let is_database = store.starts_with("postgres");
+        match is_database.then(|| postgres::is_same_database(&keys.url, store)).transpose() {
+            Ok(Some(true)) => {
+                self.refuse("keys.url", "it is the store's database, whose backups would hold the keys too")
+            }
+            Ok(_) => Ok(()),
+            Err(error) => self.refuse("keys.url", &error.to_string()),
+        }
     }
 
     fn numbers(&self) -> Result<()> {

@@ -276,7 +276,8 @@ impl Driver {
     async fn is_held(&self, frame: &Frame, epoch: Epoch) -> Result<bool, StoreError> {
         let renewed = self.inner.leases.renew(epoch).await;
         renewed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        let held = self.inner.journal.store.frames(self.session).await?;
+        let Some(tenant) = &self.tenant else { return Ok(false) };
+        let held = self.inner.journal.store.frames(tenant, self.session).await?;
         Ok(held.iter().any(|held| held.first == frame.first))
     }
 

@@ -2,6 +2,7 @@
 //! connection lives on whatever thread uses it and ends with it.
 
 use std::{
+    collections::HashMap,
     fmt,
     future::{Future, poll_fn},
     pin::pin,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use tokio_postgres::{
-    AsyncMessage, Client, Connection, Socket,
+    AsyncMessage, Client, Connection, Socket, Statement,
     error::{DbError, SqlState},
     tls::MakeTlsConnect,
 };
@@ -48,6 +49,7 @@ pub struct Link {
     wire: Option<Wire>,
     warnings: Vec<DbError>,
     patience: Duration,
+    prepared: HashMap<String, Statement>,
 }
 
 impl fmt::Debug for Link {
@@ -69,7 +71,7 @@ impl Link {
         let patience = Duration::from_millis(options.timeout_ms);
         let reached = tokio::time::timeout(patience, target.config.connect(target.tls.clone())).await;
         let (client, wire) = reached.map_err(|_| late("connecting to the database"))?.map_err(|e| fault::before(&e))?;
-        let mut link = Self { client, wire: Some(wire), warnings: Vec::new(), patience };
+        let mut link = Self { client, wire: Some(wire), warnings: Vec::new(), patience, prepared: HashMap::new() };
         // The server gives up first, so that what it says is heard.
         let timeouts = format!(
             "{SETTINGS} SET statement_timeout = {}; SET lock_timeout = {};",
@@ -84,6 +86,11 @@ impl Link {
     #[must_use]
     pub const fn is_open(&self) -> bool {
         self.wire.is_some()
+    }
+
+    /// Ends the connection; what it left open is rolled back.
+    pub(super) fn close(&mut self) {
+        self.wire = None;
     }
 
     /// Sets how long `run` waits for some work; answers what it was before.
@@ -105,7 +112,7 @@ impl Link {
     where
         W: AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
     {
-        let Self { client, wire, warnings, patience } = self;
+        let Self { client, wire, warnings, patience, .. } = self;
         let done = async {
             let mut work = pin!(work(client));
             poll_fn(|context| {
@@ -126,6 +133,16 @@ impl Link {
                 Err(Failure::Late)
             }
         }
+    }
+
+    /// A statement, prepared when it is first asked for. There are few: their texts are made of constants.
+    pub(super) async fn prepared(&mut self, text: &str) -> Result<Statement, Failure> {
+        if let Some(statement) = self.prepared.get(text) {
+            return Ok(statement.clone());
+        }
+        let statement = self.run(async |client| client.prepare(text).await).await?;
+        self.prepared.insert(text.to_owned(), statement.clone());
+        Ok(statement)
     }
 
     /// Waits for something else and meanwhile notices when the connection ends.

@@ -50,7 +50,7 @@ fn alone(lane: &mut Lane, task: Task) {
     match task {
         Task::Write(request) => lane.write(vec![request]),
         Task::Acquire { shard, incarnation, reply } => drop(reply.send(lane.acquire(shard, incarnation))),
-        Task::Frames { session, reply } => drop(reply.send(lane.frames(session))),
+        Task::Frames { tenant, session, reply } => drop(reply.send(lane.frames(&tenant, session))),
         Task::Sweep { sweep, reply } => drop(reply.send(lane.sweep(&sweep))),
         Task::Close { reply } => {
             lane.close();

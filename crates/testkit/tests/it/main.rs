@@ -5,6 +5,7 @@
 mod backup;
 mod differential;
 mod memory;
+mod postgres;
 mod postgres_whole;
 mod scratch;
 mod sqlite;
