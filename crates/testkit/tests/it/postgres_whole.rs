@@ -191,18 +191,12 @@ fn two_nodes_on_one_database_of_keys_agree_in_a_race_and_after_an_erasure() {
         let nodes = [open(), open()];
         let tenant = Tenant("acme".into());
         let session = sample::session(1);
+        let ids = &|node: &Keyring| -> Vec<KeyId> {
+            let id = |number: u8| node.sealer(&tenant, &number.to_string(), session, &system()).unwrap().key_id();
+            (0..10).map(id).collect()
+        };
         std::thread::scope(|scope| {
-            let ids = |node: &Keyring| {
-                (0..10)
-                    .map(|number| node.sealer(&tenant, &number.to_string(), session, &system()).unwrap().key_id())
-                    .collect::<Vec<_>>()
-            };
-            let [one, other] = [0, 1].map(|number| {
-                scope.spawn({
-                    let (node, ids) = (&nodes[number], &ids);
-                    move || ids(node)
-                })
-            });
+            let [one, other] = [&nodes[0], &nodes[1]].map(|node| scope.spawn(move || ids(node)));
             assert_eq!(one.join().unwrap(), other.join().unwrap(), "one key for a subject, whoever came first");
         });
         let sealer = nodes[1].sealer(&tenant, "3", session, &system()).unwrap();
