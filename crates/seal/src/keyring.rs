@@ -30,6 +30,7 @@ const MAX_KEYS: usize = 262_144;
 pub struct Keyring {
     roots: Roots,
     digest_root: [u8; 32],
+    node: [u8; 32],
     held: RwLock<Held>,
     origin: Origin,
 }
@@ -72,6 +73,7 @@ impl Keyring {
         Self {
             roots: Roots::new(master),
             digest_root: cipher::derive(master, Purpose::DigestRoot, &[]),
+            node: cipher::derive(master, Purpose::Node, &[]),
             held: RwLock::default(),
             origin,
         }
@@ -145,6 +147,12 @@ impl Keyring {
     pub fn digest(&self, tenant: &Tenant, domain: &str, parts: &[&[u8]]) -> [u8; 32] {
         let key = cipher::derive(&self.digest_root, Purpose::Digest, tenant.0.as_bytes());
         cipher::digest(&key, [domain.as_bytes()].into_iter().chain(parts.iter().copied()))
+    }
+
+    /// A secret that every process under the same master key has and nobody else: nodes of one cluster sign what they
+    /// send each other with it. It opens nothing that is stored.
+    pub const fn node_key(&self) -> [u8; 32] {
+        self.node
     }
 
     /// Makes the key of a subject that had none a moment ago.

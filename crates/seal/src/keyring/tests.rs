@@ -327,3 +327,14 @@ fn digests_tell_tenants_domains_and_parts_apart_and_never_change() {
     }
     assert_eq!(HEXLOWER.encode(&digests[0]), GOLDEN_DIGEST);
 }
+
+#[test]
+fn the_node_key_is_the_master_keys_and_no_other_use() {
+    let folder = Folder::new();
+    let first = open(&folder).unwrap().node_key();
+    assert_eq!(open(&folder).unwrap().node_key(), first);
+    assert_ne!(open(&Folder::new()).unwrap().node_key(), [0; 32]);
+    let (one, other) = (Keyring::ephemeral([1; 32]), Keyring::ephemeral([2; 32]));
+    assert_ne!(one.node_key(), other.node_key());
+    assert_ne!(one.node_key(), one.digest_root);
+}
