@@ -158,6 +158,7 @@ fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Pa
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,
+        cluster: None,
         faults: faults::from_environment()?,
     })
 }

@@ -111,10 +111,10 @@ impl Clients {
     }
 
     fn note_create(&self, world: &mut World, composed: Composed) -> usize {
-        let unplaced = self.engine.session_id(&World::caller(), None);
+        let unplaced = self.engine.session_id(&World::caller(), None, None);
         let number = note(world, unplaced, composed);
         if let Some(idempotent) = world.asks[number].idempotent() {
-            world.asks[number].session = self.engine.session_id(&World::caller(), Some(&idempotent));
+            world.asks[number].session = self.engine.session_id(&World::caller(), Some(&idempotent), None);
         }
         number
     }

@@ -83,6 +83,7 @@ pub(super) async fn start(world: &Shared) -> Option<Clients> {
             keys: Keys::default(),
             limits: Limits::default(),
             outlets: mainstay_runtime::webhook::Outlets::default(),
+            cluster: None,
             faults: Faults { bug, kill: None },
         };
         match Engine::start(parts).await {
