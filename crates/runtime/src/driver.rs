@@ -6,7 +6,7 @@ mod compaction;
 mod inference;
 mod take_over;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use mainstay_seal::{Hash, Sealer};
 use mainstay_session::{
@@ -131,12 +131,14 @@ impl Driver {
 
     async fn run(&mut self) {
         let mut stage = self.inner.tasks.stage();
-        let mut leases = self.inner.leases.changes();
+        let inner = Arc::clone(&self.inner);
         loop {
             if *stage.borrow() == Stage::Stopped {
                 return self.refuse_all(&Error::Unavailable("the server is stopping".to_owned()));
             }
-            leases.mark_unchanged();
+            // Waits from before it looks.
+            let mut changed = pin!(inner.leases.change());
+            changed.as_mut().enable();
             if !self.inner.leases.is_held(self.session.shard()) {
                 return self.refuse_all(&Error::Elsewhere);
             }
@@ -168,7 +170,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 _ = stage.changed() => {}
-                _ = leases.changed() => {}
+                () = &mut changed => {}
                 message = self.inbox.recv() => match message {
                     Some(message) => self.take(message).await,
                     None => return,

@@ -15,7 +15,7 @@ use mainstay_store::{
     seam::{Incarnation, Lease},
 };
 use mainstay_vocabulary::{Epoch, Shard};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, futures::Notified};
 
 use crate::{clock::Clock, error::Error};
 
@@ -33,7 +33,8 @@ pub(crate) struct Leases {
     held: RwLock<HashMap<Shard, Held>>,
     /// One for each shard: who takes it anew.
     retaking: Box<[Mutex<()>]>,
-    changed: watch::Sender<()>,
+    /// Wakes its waiters in the order in which they wait, which a simulation can repeat.
+    changed: Notify,
     working: Counts,
 }
 
@@ -82,7 +83,7 @@ impl Leases {
         let runs = store.lease_ms().map(|ms| Duration::from_millis(ms) - Duration::from_millis(ms) / MARGIN);
         let retaking = (0..store.shards()).map(|_| Mutex::default()).collect();
         let working = Counts((0..store.shards()).map(|_| AtomicUsize::default()).collect());
-        let changed = watch::Sender::new(());
+        let changed = Notify::new();
         Self { store, clock, incarnation, runs, held: RwLock::default(), retaking, changed, working }
     }
 
@@ -101,9 +102,9 @@ impl Leases {
         self.store.shards()
     }
 
-    /// Follows that shards come, are to leave, or are gone.
-    pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    /// Waits until a shard is to leave, or is gone.
+    pub(crate) fn change(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// The lease to write under; `None` where there is none, or none that may be relied on.
@@ -187,7 +188,6 @@ impl Leases {
                 let is_leaving = held.get(&shard).is_some_and(|held| held.is_leaving);
                 held.insert(shard, Held { lease, until: self.until(asked), is_leaving });
                 drop(held);
-                self.changed.send_replace(());
                 Ok(Some(lease))
             }
             Err(StoreError::Held) => Ok(None),
@@ -214,7 +214,7 @@ impl Leases {
         }
         drop(held);
         if !lost.is_empty() {
-            self.changed.send_replace(());
+            self.changed.notify_waiters();
         }
         Ok(lost)
     }
@@ -231,13 +231,13 @@ impl Leases {
         if let Some(held) = self.write().get_mut(&shard) {
             held.is_leaving = true;
         }
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
     }
 
     /// Holds a shard no more.
     pub(crate) fn forget(&self, shard: Shard) -> Option<Lease> {
         let held = self.write().remove(&shard);
-        self.changed.send_replace(());
+        self.changed.notify_waiters();
         held.map(|held| held.lease)
     }
 
