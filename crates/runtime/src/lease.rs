@@ -2,7 +2,7 @@
 //! unknown commit, given back and lost. Knows nothing of sessions; `membership` decides which shards are wanted.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicUsize, Ordering},
@@ -30,7 +30,7 @@ pub(crate) struct Leases {
     incarnation: Incarnation,
     /// How long a lease may be relied on; `None`: until another takes it.
     runs: Option<Duration>,
-    held: RwLock<HashMap<Shard, Held>>,
+    held: RwLock<BTreeMap<Shard, Held>>,
     /// One for each shard: who takes it anew.
     retaking: Box<[Mutex<()>]>,
     /// Wakes its waiters in the order in which they wait, which a simulation can repeat.
@@ -249,11 +249,11 @@ impl Leases {
         self.retaking.get(usize::from(shard.0))
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, HashMap<Shard, Held>> {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<Shard, Held>> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, HashMap<Shard, Held>> {
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<Shard, Held>> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

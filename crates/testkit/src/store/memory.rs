@@ -30,8 +30,8 @@ pub struct Memory {
 #[derive(Default)]
 struct State {
     closed: bool,
-    shards: HashMap<Shard, Lane>,
-    nodes: HashMap<Incarnation, (Node, Instant)>,
+    shards: BTreeMap<Shard, Lane>,
+    nodes: BTreeMap<Incarnation, (Node, Instant)>,
 }
 
 /// Tenant, kind and key of an index row.
