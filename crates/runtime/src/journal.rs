@@ -131,7 +131,7 @@ impl Journal {
         let mut state = snapshot.unwrap_or_else(|| State::unborn(session));
         let folded = state.sequence;
         while state.sequence < head.sequence {
-            let page = self.read_sealed(&sealer, session, state.sequence, PAGE).await?;
+            let page = self.read_sealed((&head.tenant, &sealer), session, state.sequence, PAGE).await?;
             if page.is_empty() {
                 return Err(Error::Corrupt(format!("session {session} ends before its head")));
             }
@@ -153,25 +153,30 @@ impl Journal {
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
         let sealer = self.sealer(tenant, session)?;
-        self.read_sealed(&sealer, session, after, limit).await
+        self.read_sealed((tenant, &sealer), session, after, limit).await
     }
 
     async fn read_sealed(
         &self,
-        sealer: &Sealer,
+        (tenant, sealer): (&Tenant, &Sealer),
         session: SessionId,
         after: Sequence,
         limit: usize,
     ) -> Result<Vec<Recorded>, Error> {
-        let entries = self.store.read(session, after, limit).await?;
+        let entries = self.store.read(tenant, session, after, limit).await?;
         let mut recorded = Vec::with_capacity(entries.len());
         for entry in entries {
-            recorded.push(self.open(sealer, session, &entry).await?);
+            recorded.push(self.open((tenant, sealer), session, &entry).await?);
         }
         Ok(recorded)
     }
 
-    async fn open(&self, sealer: &Sealer, session: SessionId, entry: &Entry) -> Result<Recorded, Error> {
+    async fn open(
+        &self,
+        (tenant, sealer): (&Tenant, &Sealer),
+        session: SessionId,
+        entry: &Entry,
+    ) -> Result<Recorded, Error> {
         let damaged = |what: &str| Error::Corrupt(format!("session {session}, event {}: {what}", entry.sequence.0));
         let opened = sealer.open_event(&entry.bytes)?;
         if opened.header.sequence != entry.sequence {
@@ -180,7 +185,8 @@ impl Journal {
         let event = match opened.plaintext.split_first() {
             Some((&IN_BLOB, digest)) => {
                 let digest = digest.try_into().map_err(|_| damaged("names no blob"))?;
-                let sealed = self.store.blob(session, digest).await?.ok_or_else(|| damaged("its blob is gone"))?;
+                let sealed =
+                    self.store.blob(tenant, session, digest).await?.ok_or_else(|| damaged("its blob is gone"))?;
                 serde_json::from_slice(&sealer.open(&blob_context(&digest), &sealed)?)
             }
             _ => serde_json::from_slice(&opened.plaintext),
@@ -192,7 +198,7 @@ impl Journal {
 
     /// The slices still held for a session.
     pub(crate) async fn slices(&self, tenant: &Tenant, session: SessionId) -> Result<Vec<Slice>, Error> {
-        let sealed = self.store.frames(session).await?;
+        let sealed = self.store.frames(tenant, session).await?;
         if sealed.is_empty() {
             return Ok(Vec::new());
         }

@@ -32,6 +32,7 @@ pub fn batch(lease: Lease, batch: &Batch) -> Result<(), Error> {
     require(!batch.events.is_empty() || batch.expected.0 != 0, "a session begins with an event")?;
     require(batch.expected.0 < LARGEST - BATCH_ROWS as u64, "the sequence is out of range")?;
     require(batch.tenant.0.len() <= TENANT_BYTES, "the tenant is too long")?;
+    require(!batch.tenant.0.contains('\0'), "the tenant holds a zero byte")?;
     let longest = [batch.events.len(), batch.wakeups.len(), batch.index.len(), batch.moves.len(), batch.blobs.len()];
     require(longest.into_iter().all(|count| count <= BATCH_ROWS), "too many rows")?;
     require(bytes(batch) <= BATCH_BYTES, "too many bytes")?;
@@ -71,6 +72,8 @@ pub fn bytes(batch: &Batch) -> usize {
 
 fn wakeup(change: &WakeupChange) -> Result<(), Error> {
     require(change.key.len() <= WAKEUP_KEY_BYTES, "the wakeup's key is too long")?;
+    // Not every backend has texts with zero bytes.
+    require(!change.key.contains('\0'), "the wakeup's key holds a zero byte")?;
     require(change.at.is_none_or(in_range), "the wakeup is out of range")
 }
 

@@ -319,11 +319,11 @@ pub trait Store: Send + Sync {
     /// Where a session stands; `None` if it was never created.
     fn head(&self, session: SessionId) -> Answer<'_, Option<Head>>;
 
-    /// Events after `after`, in order, at most `limit` (and `MAX_ROWS`).
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>>;
+    /// Events after `after`, in order, at most `limit` (and `MAX_ROWS`). None of a session that is another tenant's.
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>>;
 
-    /// All slices still held for a session, in order.
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>>;
+    /// All slices still held for a session, in order. None of a session that is another tenant's.
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>>;
 
     /// What an idempotency scope of a shard holds.
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>>;
@@ -340,8 +340,8 @@ pub trait Store: Send + Sync {
     /// Funds of an escrow account; 0 if it never existed.
     fn funds(&self, shard: Shard, account: Vec<u8>) -> Answer<'_, i64>;
 
-    /// A blob of a session; `None` if it is unknown or was erased.
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>>;
+    /// A blob of a session; `None` if it is unknown or was erased, or the session is another tenant's.
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>>;
 
     /// Removes what expired: idempotency records before `now`, orphaned blob files after their grace period. One call
     /// removes a bounded number; it is to be called from time to time.

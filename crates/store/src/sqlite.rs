@@ -8,14 +8,13 @@ mod file;
 mod frames;
 mod heads;
 mod lane;
-mod queue;
 mod read;
 mod request;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
-mod thread;
+mod work;
 
 use std::{
     fs::{self, File},
@@ -29,13 +28,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Timestamp};
+use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::{
     check,
     error::Error,
+    queue::{Queue, Refused},
     seam::{
         Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Store, Wakeup,
     },
@@ -43,7 +43,6 @@ use crate::{
 use blobs::Blobs;
 use file::Folder;
 use lane::Lane;
-use queue::{Queue, Refused};
 use read::Readers;
 use request::{Reply, Request, Sweep, Task};
 
@@ -69,7 +68,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let most_pages = options.most_bytes.map(|bytes| bytes / schema::PAGE_BYTES);
     let lane = Lane::new(folder.clone(), Arc::clone(&readers), most_pages)?;
     let tasks = Arc::new(Queue::new());
-    let threads = thread::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
+    let threads = work::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
     Ok(Arc::new(Sqlite {
         tasks,
         readers,
@@ -159,12 +158,14 @@ impl Store for Sqlite {
         self.read(move |connection| read::head(connection, session))
     }
 
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
-        self.read(move |connection| read::events(connection, session, (after, limit)))
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        let tenant = tenant.clone();
+        self.read(move |connection| read::events(connection, (&tenant, session), (after, limit)))
     }
 
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
-        self.write(0, |reply| Task::Frames { session, reply })
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        let tenant = tenant.clone();
+        self.write(0, |reply| Task::Frames { tenant, session, reply })
     }
 
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>> {
@@ -190,16 +191,20 @@ impl Store for Sqlite {
         self.read(move |connection| rows::find_funds(connection, shard.0, &account))
     }
 
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+        let tenant = tenant.clone();
         let path = self.blobs.path(&session, &digest);
         self.look(move |connection| {
-            let row = read::blob(connection, session, &digest).map_err(|error| fault::before_commit(&error))?;
+            let row =
+                read::blob(connection, (&tenant, session), &digest).map_err(|error| fault::before_commit(&error))?;
             let Some(None) = row else { return Ok(row.flatten()) };
             match fs::read(path) {
                 Ok(bytes) => Ok(Some(bytes.into())),
                 // It was erased since the row was read, or the file is gone although the row is there.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    match read::blob(connection, session, &digest).map_err(|error| fault::before_commit(&error))? {
+                    match read::blob(connection, (&tenant, session), &digest)
+                        .map_err(|error| fault::before_commit(&error))?
+                    {
                         Some(_) => Err(Error::Corrupt("a blob's file is missing".to_owned())),
                         None => Ok(None),
                     }

@@ -286,7 +286,8 @@ impl Driver {
         if retaken.map_err(|error| StoreError::Unavailable(error.to_string()))?.is_none() {
             return Err(StoreError::Fenced);
         }
-        let held = self.inner.journal.store.frames(self.session).await?;
+        let Some(tenant) = &self.tenant else { return Ok(false) };
+        let held = self.inner.journal.store.frames(tenant, self.session).await?;
         Ok(held.iter().any(|held| held.first == frame.first))
     }
 

@@ -14,7 +14,7 @@ use mainstay_store::{
     seam::{Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Wakeup},
 };
 use mainstay_testkit::store::memory::Memory;
-use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Timestamp};
+use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 
 /// What becomes of one commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,13 +118,14 @@ impl Store for Faulty {
         self.read(self.memory.head(session))
     }
 
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
-        self.read(self.memory.read(session, after, limit))
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        self.read(self.memory.read(tenant, session, after, limit))
     }
 
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        let frames = self.memory.frames(tenant, session);
         Box::pin(async move {
-            let frames = self.read(self.memory.frames(session)).await;
+            let frames = self.read(frames).await;
             wait(&self.slow_frames_ms).await;
             frames
         })
@@ -150,8 +151,8 @@ impl Store for Faulty {
         self.read(self.memory.funds(shard, account))
     }
 
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<std::sync::Arc<[u8]>>> {
-        self.read(self.memory.blob(session, digest))
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<std::sync::Arc<[u8]>>> {
+        self.read(self.memory.blob(tenant, session, digest))
     }
 
     fn sweep(&self, shard: Shard, now: Timestamp) -> Answer<'_, ()> {

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use mainstay_vocabulary::{Epoch, SessionId, Shard};
+use mainstay_vocabulary::{Epoch, SessionId, Shard, Tenant};
 use rusqlite::{Connection, config::DbConfig, params};
 
 use super::{
@@ -120,9 +120,9 @@ impl Lane {
     }
 
     /// Slices that are held for a session. Read here, because only the lane knows where they lie.
-    pub(super) fn frames(&mut self, session: SessionId) -> Result<Vec<Slice>, Error> {
+    pub(super) fn frames(&mut self, tenant: &Tenant, session: SessionId) -> Result<Vec<Slice>, Error> {
         let open = self.open.as_mut().ok_or_else(ended)?;
-        read_frames(open, session).map_err(|error| fault::before_commit(&error))
+        read_frames(open, (tenant, session)).map_err(|error| fault::before_commit(&error))
     }
 
     /// Removes expired idempotency records and the orphans among the named files.
@@ -317,8 +317,9 @@ fn admit(
     Ok(())
 }
 
-fn read_frames(open: &mut Open, session: SessionId) -> rusqlite::Result<Vec<Slice>> {
-    let Some(head) = open.heads.get(&open.connection, session)? else { return Ok(Vec::new()) };
+fn read_frames(open: &mut Open, (tenant, session): (&Tenant, SessionId)) -> rusqlite::Result<Vec<Slice>> {
+    let head = open.heads.get(&open.connection, session)?;
+    let Some(head) = head.filter(|head| head.tenant == *tenant) else { return Ok(Vec::new()) };
     let mut slice = open.connection.prepare_cached("SELECT first, last, bytes FROM frame WHERE id = ?")?;
     let read = |id| {
         slice.query_row(params![id], |row| {

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 
-use super::{file::Folder, queue::Queue, rows};
+use super::{file::Folder, rows};
 use crate::{
     error::Error,
+    queue::Queue,
     seam::{Direction, Entry, Head, IndexQuery, IndexRow, MAX_ROWS, Shards, Wakeup},
 };
 
@@ -84,6 +85,13 @@ macro_rules! key_of_session {
     };
 }
 
+/// The same if it is this tenant's.
+macro_rules! key_of_tenants_session {
+    () => {
+        "(SELECT key FROM session WHERE id = ?1 AND tenant = ?2)"
+    };
+}
+
 pub(super) fn outcome(
     connection: &Connection,
     session: SessionId,
@@ -126,16 +134,16 @@ pub(super) fn head(connection: &Connection, session: SessionId) -> rusqlite::Res
 
 pub(super) fn events(
     connection: &Connection,
-    session: SessionId,
+    (tenant, session): (&Tenant, SessionId),
     (after, limit): (Sequence, usize),
 ) -> rusqlite::Result<Vec<Entry>> {
     let statement = concat!(
         "SELECT sequence, bytes FROM event WHERE session = ",
-        key_of_session!(),
-        " AND sequence > ?2 ORDER BY sequence LIMIT ?3"
+        key_of_tenants_session!(),
+        " AND sequence > ?3 ORDER BY sequence LIMIT ?4"
     );
     let mut statement = connection.prepare_cached(statement)?;
-    let found = statement.query_map(params![session.as_bytes(), number(after.0), bounded(limit)], |row| {
+    let found = statement.query_map(params![session.as_bytes(), tenant.0, number(after.0), bounded(limit)], |row| {
         Ok(Entry { sequence: rows::sequence(row, 0)?, bytes: row.get_ref(1)?.as_blob()?.into() })
     })?;
     found.collect()
@@ -251,13 +259,15 @@ fn list_in(connection: &Connection, shard: Shard, query: &IndexQuery) -> rusqlit
 /// The content of a blob that is a row; `Some(None)` if it is a file.
 pub(super) fn blob(
     connection: &Connection,
-    session: SessionId,
+    (tenant, session): (&Tenant, SessionId),
     digest: &[u8; 32],
 ) -> rusqlite::Result<Option<Option<Arc<[u8]>>>> {
-    let statement = concat!("SELECT bytes FROM blob WHERE session = ", key_of_session!(), " AND digest = ?2");
+    let statement = concat!("SELECT bytes FROM blob WHERE session = ", key_of_tenants_session!(), " AND digest = ?3");
     connection
         .prepare_cached(statement)?
-        .query_row(params![session.as_bytes(), digest], |row| Ok(row.get_ref(0)?.as_blob_or_null()?.map(Into::into)))
+        .query_row(params![session.as_bytes(), tenant.0, digest], |row| {
+            Ok(row.get_ref(0)?.as_blob_or_null()?.map(Into::into))
+        })
         .optional()
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use mainstay_vocabulary::{SessionId, Shard, Timestamp};
+use mainstay_vocabulary::{SessionId, Shard, Tenant, Timestamp};
 use tokio::sync::oneshot;
 
 use super::apply::{Stop, Work};
@@ -34,7 +34,7 @@ pub(super) struct Sweep {
 pub(super) enum Task {
     Write(Request),
     Acquire { shard: Shard, incarnation: [u8; 16], reply: Reply<Lease> },
-    Frames { session: SessionId, reply: Reply<Vec<Slice>> },
+    Frames { tenant: Tenant, session: SessionId, reply: Reply<Vec<Slice>> },
     Sweep { sweep: Sweep, reply: Reply<()> },
     Close { reply: Reply<()> },
 }

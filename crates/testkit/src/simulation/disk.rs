@@ -16,7 +16,7 @@ use mainstay_store::{
         Wakeup,
     },
 };
-use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Timestamp};
+use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 
 use super::world::{Fault, Outage, Shared, short};
 use crate::store::Memory;
@@ -208,12 +208,12 @@ impl Store for Disk {
         self.look(self.memory.head(session))
     }
 
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
-        self.look(self.memory.read(session, after, limit))
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        self.look(self.memory.read(tenant, session, after, limit))
     }
 
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
-        self.look(self.memory.frames(session))
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        self.look(self.memory.frames(tenant, session))
     }
 
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>> {
@@ -236,8 +236,8 @@ impl Store for Disk {
         self.look(self.memory.funds(shard, account))
     }
 
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
-        self.look(self.memory.blob(session, digest))
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+        self.look(self.memory.blob(tenant, session, digest))
     }
 
     fn sweep(&self, shard: Shard, now: Timestamp) -> Answer<'_, ()> {

@@ -64,7 +64,7 @@ impl Reader {
         let json = match opened.plaintext.split_first() {
             Some((&IN_BLOB, digest)) => {
                 let digest: [u8; 32] = digest.try_into().map_err(|_| "an event names no blob".to_owned())?;
-                let held = wait(self.store.blob(session, digest)).map_err(|error| error.to_string())?;
+                let held = wait(self.store.blob(&self.tenant, session, digest)).map_err(|error| error.to_string())?;
                 let sealed = held.ok_or_else(|| "a blob is gone".to_owned())?;
                 let context = [b"blob".as_slice(), &digest].concat();
                 sealer.open(&context, &sealed).map_err(|error| error.to_string())?
@@ -96,7 +96,7 @@ impl Reader {
     /// The event at one place.
     pub(super) fn event_at(&self, session: SessionId, sequence: Sequence) -> Option<Entered> {
         let before = Sequence(sequence.0.checked_sub(1)?);
-        let entries = wait(self.store.read(session, before, 1)).ok()?;
+        let entries = wait(self.store.read(&self.tenant, session, before, 1)).ok()?;
         entries.first().and_then(|entry| self.event(session, &entry.bytes).ok())
     }
 
@@ -105,7 +105,7 @@ impl Reader {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let after = entries.last().map_or(Sequence(0), |entry| entry.sequence);
-            let page = wait(self.store.read(session, after, usize::MAX)).unwrap_or_default();
+            let page = wait(self.store.read(&self.tenant, session, after, usize::MAX)).unwrap_or_default();
             if page.is_empty() {
                 return entries;
             }
@@ -135,7 +135,7 @@ impl Reader {
     /// The slices that are still held for a session.
     pub(super) fn slices(&self, session: SessionId) -> Result<Vec<Slice>, String> {
         let sealer = self.sealer(session)?;
-        let held = wait(self.store.frames(session)).map_err(|error| error.to_string())?;
+        let held = wait(self.store.frames(&self.tenant, session)).map_err(|error| error.to_string())?;
         let open = |slice: &mainstay_store::seam::Slice| {
             let context = [b"slice".as_slice(), &slice.first.to_be_bytes()].concat();
             let json = sealer.open(&context, &slice.bytes).map_err(|error| error.to_string())?;

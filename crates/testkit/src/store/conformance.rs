@@ -32,7 +32,8 @@ pub const ALL: &[(&str, Check)] = &[
     ("the outcome of every batch can be asked", commit::outcome),
     ("a batch without events is applied once", commit::quiet_once),
     ("what breaks the limits is refused", commit::malformed),
-    ("a session stays with its tenant", commit::tenant),
+    ("a session stays with its tenant", commit::stays),
+    ("another tenant reads nothing of a session", content::walls),
     ("shards share nothing", commit::shards),
     ("a scope is taken once", content::idempotency),
     ("a scope is taken once among batches that wait together", content::idempotency_together),
@@ -82,7 +83,7 @@ fn closed(store: &dyn Store) {
     let refused = [
         wait(store.commit(lease, super::sample::batch(session, 1, &["b"]))).map(drop),
         wait(store.head(session)).map(drop),
-        wait(store.frames(session)).map(drop),
+        wait(store.frames(&super::sample::tenant(), session)).map(drop),
         wait(store.acquire(SHARD, [2; 16])).map(drop),
         wait(store.sweep(SHARD, mainstay_vocabulary::Timestamp(0))),
         wait(store.close()),

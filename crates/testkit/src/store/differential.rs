@@ -74,15 +74,15 @@ impl Held {
         let mut events: Vec<Entry> = Vec::new();
         loop {
             let after = events.last().map_or(Sequence(0), |entry| entry.sequence);
-            let page = answer(store.read(id, after, PAGE));
+            let page = answer(store.read(&sample::tenant(), id, after, PAGE));
             if page.is_empty() {
                 break;
             }
             events.extend(page);
         }
-        let blob = |name| answer(store.blob(id, [name; 32])).map(|bytes| fingerprint(&bytes));
+        let blob = |name| answer(store.blob(&sample::tenant(), id, [name; 32])).map(|bytes| fingerprint(&bytes));
         let blobs = (0..NAMES).map(blob).collect();
-        Self { head: answer(store.head(id)), events, frames: answer(store.frames(id)), blobs }
+        Self { head: answer(store.head(id)), events, frames: answer(store.frames(&sample::tenant(), id)), blobs }
     }
 }
 
@@ -197,7 +197,9 @@ impl Run {
             .map(|number| answer(self.model.head(session(number))).map_or(0, |head| head.sequence.0))
             .collect();
         let mut ordinals: Vec<u64> = (0..SESSIONS)
-            .map(|number| answer(self.model.frames(session(number))).last().map_or(0, |slice| slice.last + 1))
+            .map(|number| {
+                answer(self.model.frames(&sample::tenant(), session(number))).last().map_or(0, |slice| slice.last + 1)
+            })
             .collect();
         let calls: Vec<Call> =
             (0..self.random.below(BURST) + 1).map(|_| self.call(lease, (&mut heads, &mut ordinals))).collect();

@@ -115,6 +115,15 @@ impl Memory {
     ) -> Answer<'a, T> {
         self.with(session.shard(), |lane| Ok(lane.sessions.get(&session).map(work).unwrap_or_default()))
     }
+
+    /// The same, if the session is this tenant's.
+    fn look_of<'a, T: Send + Default + 'a>(
+        &'a self,
+        (tenant, session): (&Tenant, SessionId),
+        work: impl FnOnce(&Session) -> T,
+    ) -> Answer<'a, T> {
+        self.look(session, |session| if session.tenant == *tenant { work(session) } else { T::default() })
+    }
 }
 
 #[allow(clippy::disallowed_methods, reason = "a store's clock is its own")]
@@ -403,12 +412,12 @@ impl Store for Memory {
         self.look(session, |session| Some(session.head()))
     }
 
-    fn read(&self, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
-        self.look(session, |session| session.read(after, limit))
+    fn read(&self, tenant: &Tenant, session: SessionId, after: Sequence, limit: usize) -> Answer<'_, Vec<Entry>> {
+        self.look_of((tenant, session), |session| session.read(after, limit))
     }
 
-    fn frames(&self, session: SessionId) -> Answer<'_, Vec<Slice>> {
-        self.look(session, |session| session.frames.iter().cloned().collect())
+    fn frames(&self, tenant: &Tenant, session: SessionId) -> Answer<'_, Vec<Slice>> {
+        self.look_of((tenant, session), |session| session.frames.iter().cloned().collect())
     }
 
     fn remembered(&self, shard: Shard, scope: Digest) -> Answer<'_, Option<Remembered>> {
@@ -463,8 +472,8 @@ impl Store for Memory {
         self.with(shard, |lane| Ok(lane.funds.get(&account).copied().unwrap_or_default()))
     }
 
-    fn blob(&self, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
-        self.look(session, |session| session.blobs.get(&digest).cloned())
+    fn blob(&self, tenant: &Tenant, session: SessionId, digest: Digest) -> Answer<'_, Option<Arc<[u8]>>> {
+        self.look_of((tenant, session), |session| session.blobs.get(&digest).cloned())
     }
 
     fn sweep(&self, shard: Shard, now: Timestamp) -> Answer<'_, ()> {

@@ -11,6 +11,11 @@ pub fn session(number: u8) -> SessionId {
     SessionId::new(SHARD, [number; 16])
 }
 
+/// Whose samples are.
+pub fn tenant() -> Tenant {
+    Tenant("acme".into())
+}
+
 /// A batch of one event per text, under an op that no other batch of the session has.
 pub fn batch(session: SessionId, expected: u64, events: &[&str]) -> Batch {
     let mut op = [0; 16];
@@ -18,7 +23,7 @@ pub fn batch(session: SessionId, expected: u64, events: &[&str]) -> Batch {
     op[8] = events.len() as u8;
     Batch {
         session,
-        tenant: Tenant("acme".into()),
+        tenant: tenant(),
         expected: Sequence(expected),
         op: OpId(op),
         events: events.iter().map(|text| text.as_bytes().into()).collect(),
@@ -44,7 +49,7 @@ pub fn slice(session: SessionId, first: u64, last: u64) -> Slice {
 pub fn query(kind: &'static str) -> IndexQuery {
     IndexQuery {
         shards: Shards::One(SHARD),
-        tenant: Tenant("acme".into()),
+        tenant: tenant(),
         kind,
         prefix: Vec::new(),
         after: None,

@@ -9,7 +9,7 @@ use std::{
 
 use mainstay_store::seam::{Lease, Slice};
 use mainstay_testkit::store::{
-    sample::{SHARD, batch, session},
+    sample::{SHARD, batch, session, tenant},
     wait::wait,
 };
 use mainstay_vocabulary::{Epoch, Sequence};
@@ -114,8 +114,8 @@ impl<'a> Checker<'a> {
         wait(store.append_frames(Lease { shard: SHARD, ..lease }, slice)).map_err(failed)?;
         drop(store);
         let store = life::open(root).map_err(|error| format!("does not open after a write: {error}"))?;
-        let events = wait(store.read(id, Sequence(0), 9)).map_err(failed)?;
-        let frames = wait(store.frames(id)).map_err(failed)?;
+        let events = wait(store.read(&tenant(), id, Sequence(0), 9)).map_err(failed)?;
+        let frames = wait(store.frames(&tenant(), id)).map_err(failed)?;
         let again = Content::read(&*store).map_err(failed)?;
         let same = again == *before && events.len() == 1 && &*events[0].bytes == b"after a crash" && frames.len() == 1;
         if same { Ok(()) } else { Err("what was written after the crash is not there".to_owned()) }

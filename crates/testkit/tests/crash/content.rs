@@ -8,7 +8,7 @@ use mainstay_store::{
     seam::{Digest, Entry, Head, IndexRow, Remembered, Slice, Wakeup},
 };
 use mainstay_testkit::store::{
-    sample::{SHARD, query, session},
+    sample::{SHARD, query, session, tenant},
     wait::wait,
 };
 use mainstay_vocabulary::{Sequence, SessionId, Timestamp};
@@ -42,9 +42,9 @@ impl Content {
         let sessions = || (0..SESSIONS).map(session);
         let blobs = || sessions().flat_map(|id| (0..BLOBS).map(move |blob| (id, [blob; 32] as Digest)));
         let heads: Vec<_> = sessions().map(|id| store.head(id)).collect();
-        let frames: Vec<_> = sessions().map(|id| store.frames(id)).collect();
-        let events: Vec<_> = sessions().map(|id| store.read(id, Sequence(0), usize::MAX)).collect();
-        let blobs: Vec<_> = blobs().map(|(id, digest)| store.blob(id, digest)).collect();
+        let frames: Vec<_> = sessions().map(|id| store.frames(&tenant(), id)).collect();
+        let events: Vec<_> = sessions().map(|id| store.read(&tenant(), id, Sequence(0), usize::MAX)).collect();
+        let blobs: Vec<_> = blobs().map(|(id, digest)| store.blob(&tenant(), id, digest)).collect();
         let remembered: Vec<_> = (0..SCOPES).map(|scope| store.remembered(SHARD, [scope; 32])).collect();
         let funds: Vec<_> = ACCOUNTS.iter().map(|account| store.funds(SHARD, account.to_vec())).collect();
         let rows: Vec<_> = KINDS.iter().map(|kind| store.list(query(kind))).collect();

@@ -161,7 +161,11 @@ impl Survivor<'_> {
                     let end = batch.expected.0 + batch.events.len() as u64;
                     (wait(store.outcome(batch.session, batch.expected, batch.op)), end)
                 }
-                Call::Append(slice) => (wait(store.frames(slice.session)).map(|held| held.contains(slice)), 0),
+                Call::Append(slice) => (
+                    wait(store.frames(&mainstay_testkit::store::sample::tenant(), slice.session))
+                        .map(|held| held.contains(slice)),
+                    0,
+                ),
                 Call::Acquire => (Ok(true), self.epoch.0),
                 Call::Sweep(_) => (Ok(false), 0),
             };

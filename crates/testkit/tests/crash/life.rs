@@ -19,7 +19,10 @@ use mainstay_store::{
     seam::Answer,
     sqlite::{self, Options},
 };
-use mainstay_testkit::store::{sample::session, wait::wait};
+use mainstay_testkit::store::{
+    sample::{session, tenant},
+    wait::wait,
+};
 use mainstay_vocabulary::Epoch;
 
 use crate::history::{Call, History, Outcome, Step};
@@ -139,7 +142,7 @@ pub(crate) fn burst(recording: &Recording, store: &dyn Store, (calls, attempt): 
     let Attempt { first, number, epoch } = attempt;
     let answered = |index| Mark::Answered { call: first + index, attempt: number };
     // What the writer still does for the calls before comes to its end: it answers one thing after the other.
-    drop(wait(store.frames(session(0))));
+    drop(wait(store.frames(&tenant(), session(0))));
     (first..first + calls.len()).for_each(|call| Mark::Made { call }.set());
     if let [alone @ Call::Sweep(_)] = calls {
         let outcome = wait(alone.make(store, epoch));

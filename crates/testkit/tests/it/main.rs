@@ -4,5 +4,6 @@
 
 mod differential;
 mod memory;
+mod postgres;
 mod scratch;
 mod sqlite;

@@ -10,7 +10,7 @@ use mainstay_store::{
 use mainstay_testkit::store::{
     conformance,
     differential::Snapshot,
-    sample::{SHARD, batch, session, slice},
+    sample::{SHARD, batch, session, slice, tenant},
     wait::wait,
 };
 use mainstay_vocabulary::Sequence;
@@ -101,7 +101,7 @@ fn a_full_store_refuses_writes_and_goes_on_when_there_is_room() {
     erase.erase = true;
     wait(store.commit(lease, erase)).unwrap();
     wait(store.commit(lease, batch(other, 1, &[&text]))).unwrap();
-    assert_eq!(wait(store.read(other, Sequence(0), 9)).unwrap().len(), 2);
+    assert_eq!(wait(store.read(&tenant(), other, Sequence(0), 9)).unwrap().len(), 2);
 }
 
 /// A conversation as `NUMBERS.md` means it: some 300 bytes of text a turn, four events, streamed in three slices.

@@ -69,7 +69,7 @@ fn a_failed_commit_is_unknown_to_all_of_its_batches_and_closes_the_lane_until_th
     assert!(answers.iter().all(|answer| matches!(answer, Err(Error::Unknown(_)))), "{answers:?}");
     let answers = write(&mut lane, lease, vec![batch(1, 1)]);
     assert!(matches!(answers[0], Err(Error::Unknown(_))), "waiting alone would not help: {answers:?}");
-    assert!(matches!(lane.frames(SessionId::new(SHARD, [1; 16])), Err(Error::Unavailable(_))));
+    assert!(matches!(lane.frames(&Tenant("acme".into()), SessionId::new(SHARD, [1; 16])), Err(Error::Unavailable(_))));
 
     let newer = lane.acquire(SHARD, [1; 16]).unwrap();
     assert!(newer.epoch > lease.epoch);

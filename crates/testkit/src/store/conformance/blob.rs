@@ -7,7 +7,7 @@ use mainstay_store::{
 
 use super::lease;
 use crate::store::{
-    sample::{batch, session},
+    sample::{batch, session, tenant},
     wait::wait,
 };
 
@@ -29,11 +29,11 @@ pub(super) fn kept(store: &dyn Store) {
     }
     wait(store.commit(lease, all)).unwrap();
     for (name, size) in SIZES.into_iter().enumerate() {
-        let found = wait(store.blob(id, [name as u8; 32])).unwrap().unwrap();
+        let found = wait(store.blob(&tenant(), id, [name as u8; 32])).unwrap().unwrap();
         assert!(*found == content(size)[..], "{size} bytes");
     }
-    assert_eq!(wait(store.blob(id, [99; 32])), Ok(None));
-    assert_eq!(wait(store.blob(session(2), [0; 32])), Ok(None), "a blob belongs to its session");
+    assert_eq!(wait(store.blob(&tenant(), id, [99; 32])), Ok(None));
+    assert_eq!(wait(store.blob(&tenant(), session(2), [0; 32])), Ok(None), "a blob belongs to its session");
 }
 
 pub(super) fn first_stays(store: &dyn Store) {
@@ -45,9 +45,9 @@ pub(super) fn first_stays(store: &dyn Store) {
         let at = wait(store.head(id)).unwrap().map_or(0, |head| head.sequence.0);
         wait(store.commit(lease, with_blob(batch(id, at, &["x"]), name, &first))).unwrap();
         wait(store.commit(lease, with_blob(batch(id, at + 1, &["x"]), name, &second))).unwrap();
-        assert!(*wait(store.blob(id, [name; 32])).unwrap().unwrap() == first[..]);
+        assert!(*wait(store.blob(&tenant(), id, [name; 32])).unwrap().unwrap() == first[..]);
         let refused = with_blob(batch(id, 0, &["x"]), name + 1, &first);
         assert!(wait(store.commit(lease, refused)).is_err());
-        assert_eq!(wait(store.blob(id, [name + 1; 32])), Ok(None));
+        assert_eq!(wait(store.blob(&tenant(), id, [name + 1; 32])), Ok(None));
     }
 }

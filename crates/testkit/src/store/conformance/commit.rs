@@ -8,7 +8,7 @@ use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant};
 
 use super::lease;
 use crate::store::{
-    sample::{SHARD, batch, earlier, session, slice},
+    sample::{SHARD, batch, earlier, session, slice, tenant},
     wait::wait,
 };
 
@@ -16,7 +16,7 @@ pub(super) fn grows(store: &dyn Store) {
     let lease = lease(store);
     let id = session(1);
     assert_eq!(wait(store.head(id)), Ok(None));
-    assert_eq!(wait(store.read(id, Sequence(0), 10)), Ok(Vec::new()));
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 10)), Ok(Vec::new()));
     assert_eq!(wait(store.commit(lease, batch(id, 0, &["a", "b"]))), Ok(Committed { sequence: Sequence(2) }));
     let mut more = batch(id, 2, &["c"]);
     (more.open, more.chain) = (true, [9; 32]);
@@ -25,10 +25,13 @@ pub(super) fn grows(store: &dyn Store) {
     assert_eq!((head.sequence, head.chain, head.open, head.erased), (Sequence(3), [9; 32], true, false));
     assert_eq!((&*head.tenant.0, head.snapshot), ("acme", None));
     let entry = |sequence, text: &str| Entry { sequence: Sequence(sequence), bytes: text.as_bytes().into() };
-    assert_eq!(wait(store.read(id, Sequence(0), 10)).unwrap(), [entry(1, "a"), entry(2, "b"), entry(3, "c")]);
-    assert_eq!(wait(store.read(id, Sequence(1), 1)).unwrap(), [entry(2, "b")]);
-    assert_eq!(wait(store.read(id, Sequence(3), 10)).unwrap(), []);
-    assert_eq!(wait(store.read(id, Sequence(u64::MAX), 10)).unwrap(), []);
+    assert_eq!(
+        wait(store.read(&tenant(), id, Sequence(0), 10)).unwrap(),
+        [entry(1, "a"), entry(2, "b"), entry(3, "c")]
+    );
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(1), 1)).unwrap(), [entry(2, "b")]);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(3), 10)).unwrap(), []);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(u64::MAX), 10)).unwrap(), []);
 }
 
 pub(super) fn conflict(store: &dyn Store) {
@@ -41,7 +44,7 @@ pub(super) fn conflict(store: &dyn Store) {
         let answer = wait(store.commit(lease, batch(id, expected, &["x"])));
         assert_eq!(answer, Err(Error::Conflict { head: Sequence(2) }));
     }
-    assert_eq!(wait(store.read(id, Sequence(0), 10)).unwrap().len(), 2);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 10)).unwrap().len(), 2);
 }
 
 pub(super) fn fenced(store: &dyn Store) {
@@ -136,17 +139,17 @@ pub(super) fn malformed(store: &dyn Store) {
         assert!(matches!(wait(store.append_frames(lease, slice)), Err(Error::Malformed(_))));
     }
     assert_eq!(wait(store.head(id)).unwrap().unwrap().sequence, Sequence(1));
-    assert_eq!(wait(store.frames(id)), Ok(Vec::new()));
+    assert_eq!(wait(store.frames(&tenant(), id)), Ok(Vec::new()));
 }
 
-pub(super) fn tenant(store: &dyn Store) {
+pub(super) fn stays(store: &dyn Store) {
     let lease = lease(store);
     let id = session(1);
     wait(store.commit(lease, batch(id, 0, &["a"]))).unwrap();
     let mut other = batch(id, 1, &["b"]);
     other.tenant = Tenant("other".into());
     assert!(matches!(wait(store.commit(lease, other)), Err(Error::Malformed(_))));
-    assert_eq!(wait(store.read(id, Sequence(0), 10)).unwrap().len(), 1);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 10)).unwrap().len(), 1);
 }
 
 pub(super) fn shards(store: &dyn Store) {

@@ -2,13 +2,13 @@
 
 use mainstay_store::{
     Error, Store,
-    seam::{Batch, Digest, Idempotency, Move, Remembered},
+    seam::{Batch, Blob, Digest, Idempotency, Move, Remembered},
 };
-use mainstay_vocabulary::{Sequence, Timestamp};
+use mainstay_vocabulary::{Sequence, Tenant, Timestamp};
 
 use super::lease;
 use crate::store::{
-    sample::{SHARD, batch, session, slice},
+    sample::{SHARD, batch, session, slice, tenant},
     wait::wait,
 };
 
@@ -116,25 +116,29 @@ pub(super) fn frames(store: &dyn Store) {
     for id in [one, two] {
         wait(store.commit(lease, batch(id, 0, &["x"]))).unwrap();
     }
-    assert_eq!(wait(store.frames(one)), Ok(Vec::new()));
+    assert_eq!(wait(store.frames(&tenant(), one)), Ok(Vec::new()));
     let slices = [slice(one, 0, 0), slice(one, 1, 4), slice(one, 7, 9)];
     let mut answers: Vec<_> = slices.iter().map(|slice| store.append_frames(lease, slice.clone())).collect();
     answers.push(store.append_frames(lease, slice(two, 100, 200)));
     answers.into_iter().for_each(|answer| wait(answer).unwrap());
-    assert_eq!(wait(store.frames(one)).unwrap(), slices);
+    assert_eq!(wait(store.frames(&tenant(), one)).unwrap(), slices);
     let drop_below = |expected, ordinal| {
         let mut batch = batch(one, expected, &["x"]);
         batch.drop_frames_below = ordinal;
         wait(store.commit(lease, batch)).unwrap();
-        wait(store.frames(one)).unwrap()
+        wait(store.frames(&tenant(), one)).unwrap()
     };
     assert_eq!(drop_below(1, 4), slices[1..], "a slice goes when all of it is below");
     assert_eq!(drop_below(2, 5), slices[2..]);
     assert_eq!(drop_below(3, 0), slices[2..], "what was dropped stays so, what is held stays too");
     assert_eq!(drop_below(4, u64::MAX), []);
     wait(store.append_frames(lease, slice(one, 10, 11))).unwrap();
-    assert_eq!(wait(store.frames(one)).unwrap(), [slice(one, 10, 11)], "a floor does not reach what comes later");
-    assert_eq!(wait(store.frames(two)).unwrap(), [slice(two, 100, 200)]);
+    assert_eq!(
+        wait(store.frames(&tenant(), one)).unwrap(),
+        [slice(one, 10, 11)],
+        "a floor does not reach what comes later"
+    );
+    assert_eq!(wait(store.frames(&tenant(), two)).unwrap(), [slice(two, 100, 200)]);
 }
 
 pub(super) fn ordinals(store: &dyn Store) {
@@ -153,4 +157,25 @@ pub(super) fn ordinals(store: &dyn Store) {
     let again = wait(store.append_frames(lease, slice(id, 9, 9)));
     assert!(matches!(again, Err(Error::Malformed(_))), "an ordinal is used once, also when it was dropped");
     wait(store.append_frames(lease, slice(id, 10, 10))).unwrap();
+}
+
+/// Rows of lists have their own check.
+pub(super) fn walls(store: &dyn Store) {
+    let lease = lease(store);
+    let id = session(1);
+    let mut first = batch(id, 0, &["a"]);
+    first.blobs.push(Blob { digest: [1; 32], bytes: b"small"[..].into() });
+    first.blobs.push(Blob { digest: [2; 32], bytes: vec![7; 300_000].into() });
+    wait(store.commit(lease, first)).unwrap();
+    wait(store.append_frames(lease, slice(id, 0, 3))).unwrap();
+    for other in ["other", "acm", "", "acme ", "ACME"].map(|name| Tenant(name.into())) {
+        assert_eq!(wait(store.read(&other, id, Sequence(0), 9)), Ok(Vec::new()));
+        assert_eq!(wait(store.frames(&other, id)), Ok(Vec::new()));
+        assert_eq!(wait(store.blob(&other, id, [1; 32])), Ok(None));
+        assert_eq!(wait(store.blob(&other, id, [2; 32])), Ok(None));
+    }
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 9)).unwrap().len(), 1);
+    assert_eq!(wait(store.frames(&tenant(), id)).unwrap().len(), 1);
+    assert!(wait(store.blob(&tenant(), id, [1; 32])).unwrap().is_some());
+    assert!(wait(store.blob(&tenant(), id, [2; 32])).unwrap().is_some());
 }

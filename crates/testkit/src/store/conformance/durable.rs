@@ -9,7 +9,7 @@ use mainstay_vocabulary::{Sequence, Timestamp};
 use super::{Reopen, blob::with_blob, lease};
 use crate::store::{
     differential::Snapshot,
-    sample::{batch, session, slice},
+    sample::{batch, session, slice, tenant},
     wait::wait,
 };
 
@@ -83,6 +83,6 @@ pub(super) fn ordinals(reopen: Reopen<'_>) {
     let again = wait(store.append_frames(lease, slice(id, 7, 8)));
     assert!(matches!(again, Err(Error::Malformed(_))));
     wait(store.append_frames(lease, slice(id, 8, 9))).unwrap();
-    assert_eq!(wait(store.frames(id)).unwrap(), [slice(id, 8, 9)]);
-    assert_eq!(wait(store.read(id, Sequence(0), 9)).unwrap().len(), 2);
+    assert_eq!(wait(store.frames(&tenant(), id)).unwrap(), [slice(id, 8, 9)]);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 9)).unwrap().len(), 2);
 }

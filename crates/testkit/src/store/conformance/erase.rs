@@ -8,7 +8,7 @@ use mainstay_vocabulary::{Sequence, SessionId, Timestamp};
 
 use super::{blob::with_blob, lease};
 use crate::store::{
-    sample::{SHARD, batch, query, session, slice},
+    sample::{SHARD, batch, query, session, slice, tenant},
     wait::wait,
 };
 
@@ -36,23 +36,23 @@ pub(super) fn tombstone(store: &dyn Store) {
     let head = wait(store.head(gone)).unwrap().unwrap();
     assert_eq!((&*head.tenant.0, head.sequence, head.chain), ("acme", Sequence(3), [4; 32]));
     assert_eq!((head.open, head.erased, head.snapshot), (false, true, None));
-    let events = wait(store.read(gone, Sequence(0), 10)).unwrap();
+    let events = wait(store.read(&tenant(), gone, Sequence(0), 10)).unwrap();
     assert_eq!(
         events.iter().map(|entry| (entry.sequence, &*entry.bytes)).collect::<Vec<_>>(),
         [(Sequence(3), &b"erased"[..])]
     );
-    assert_eq!(wait(store.frames(gone)), Ok(Vec::new()));
-    assert_eq!(wait(store.blob(gone, [1; 32])), Ok(None));
-    assert_eq!(wait(store.blob(gone, [2; 32])), Ok(None));
+    assert_eq!(wait(store.frames(&tenant(), gone)), Ok(Vec::new()));
+    assert_eq!(wait(store.blob(&tenant(), gone, [1; 32])), Ok(None));
+    assert_eq!(wait(store.blob(&tenant(), gone, [2; 32])), Ok(None));
     assert_eq!(wait(store.open_sessions(vec![SHARD], None, 10)), Ok(vec![stays]));
     assert!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().iter().all(|wakeup| wakeup.session == stays));
     assert!(wait(store.list(query("k"))).unwrap().iter().all(|row| row.session == stays));
     assert_eq!(wait(store.outcome(gone, Sequence(2), erase.op)), Ok(true));
     assert_eq!(wait(store.funds(SHARD, b"purse".to_vec())), Ok(10), "money is not content");
 
-    assert_eq!(wait(store.read(stays, Sequence(0), 10)).unwrap().len(), 2);
-    assert_eq!(wait(store.frames(stays)).unwrap().len(), 1);
-    assert!(wait(store.blob(stays, [2; 32])).unwrap().is_some());
+    assert_eq!(wait(store.read(&tenant(), stays, Sequence(0), 10)).unwrap().len(), 2);
+    assert_eq!(wait(store.frames(&tenant(), stays)).unwrap().len(), 1);
+    assert!(wait(store.blob(&tenant(), stays, [2; 32])).unwrap().is_some());
     assert_eq!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().len(), 1);
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), 1);
 }
@@ -71,10 +71,10 @@ pub(super) fn afterwards(store: &dyn Store) {
     assert!(head.erased && head.snapshot.is_some(), "what the erasing batch carries is kept");
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), 1);
     assert_eq!(wait(store.due(vec![SHARD], Timestamp(9), 10)).unwrap().len(), 1);
-    assert!(wait(store.blob(id, [2; 32])).unwrap().is_some());
-    assert!(wait(store.blob(id, [3; 32])).unwrap().is_some());
+    assert!(wait(store.blob(&tenant(), id, [2; 32])).unwrap().is_some());
+    assert!(wait(store.blob(&tenant(), id, [3; 32])).unwrap().is_some());
     let sequences: Vec<_> =
-        wait(store.read(id, Sequence(0), 10)).unwrap().iter().map(|entry| entry.sequence.0).collect();
+        wait(store.read(&tenant(), id, Sequence(0), 10)).unwrap().iter().map(|entry| entry.sequence.0).collect();
     assert_eq!(sequences, [3, 4, 5]);
     let late = wait(store.append_frames(lease, slice(id, 50, 60)));
     assert!(matches!(late, Err(Error::Malformed(_))), "a late stream brings nothing back");

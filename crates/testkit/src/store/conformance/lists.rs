@@ -8,7 +8,7 @@ use mainstay_vocabulary::{Sequence, SessionId, Shard, Tenant, Timestamp};
 
 use super::lease;
 use crate::store::{
-    sample::{SHARD, batch, query, session},
+    sample::{SHARD, batch, query, session, tenant},
     wait::wait,
 };
 
@@ -135,11 +135,11 @@ pub(super) fn bounded(store: &dyn Store) {
         }
         wait(store.commit(lease, batch)).unwrap();
     }
-    assert_eq!(wait(store.read(id, Sequence(0), usize::MAX)).unwrap().len(), MAX_ROWS);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), usize::MAX)).unwrap().len(), MAX_ROWS);
     assert_eq!(wait(store.list(query("k"))).unwrap().len(), MAX_ROWS);
     let due = wait(store.due(vec![SHARD], Timestamp(0), usize::MAX)).unwrap();
     assert_eq!((due.len(), &*due[MAX_ROWS - 1].key), (MAX_ROWS, "00999"));
-    assert_eq!(wait(store.read(id, Sequence(0), 0)).unwrap(), []);
+    assert_eq!(wait(store.read(&tenant(), id, Sequence(0), 0)).unwrap(), []);
 }
 
 /// What a node that holds several shards asks in one call, and what a list over all of them shows.

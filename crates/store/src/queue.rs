@@ -1,10 +1,14 @@
 //! A bounded queue between callers and a thread: many push without waiting, one or several take. Bounded by count and
-//! by bytes; when it is full the caller is told at once, because a call must not block an executor.
+//! by bytes; when it is full the caller is told at once, because a call must not block an executor. A thread takes
+//! either by sleeping (`take`, `take_group`) or inside a runtime of its own (`next`, `next_group`).
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
+
+use tokio::sync::Notify;
 
 /// Most requests that wait. Every session of a full recovery (10,000 turns) fits several times over.
 const WAITING: usize = 65_536;
@@ -13,7 +17,7 @@ const WAITING_BYTES: usize = 256 << 20;
 
 /// Why a push was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     /// Too much waits.
     Overloaded,
     /// Nobody takes any more.
@@ -27,19 +31,49 @@ struct State<T> {
     closed: bool,
 }
 
-pub(super) struct Queue<T> {
+impl<T> State<T> {
+    fn pop(&mut self) -> Option<T> {
+        let (item, bytes) = self.items.pop_front()?;
+        self.bytes -= bytes;
+        Some(item)
+    }
+
+    fn pop_group(&mut self, (most, most_bytes): (usize, usize), joins: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut group = Vec::new();
+        let mut taken_bytes = 0;
+        while let Some((item, bytes)) = self.items.front() {
+            let fits = group.len() < most && taken_bytes + bytes <= most_bytes && joins(item);
+            if !group.is_empty() && !fits {
+                break;
+            }
+            let alone = !joins(item);
+            taken_bytes += bytes;
+            group.extend(self.items.pop_front().map(|(item, _)| item));
+            if alone {
+                break;
+            }
+        }
+        self.bytes -= taken_bytes;
+        group
+    }
+}
+
+/// The queue.
+pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     arrived: Condvar,
+    /// The same for those that wait in a runtime.
+    told: Notify,
 }
 
 impl<T> Queue<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let state = State { items: VecDeque::new(), bytes: 0, sleeping: 0, closed: false };
-        Self { state: Mutex::new(state), arrived: Condvar::new() }
+        Self { state: Mutex::new(state), arrived: Condvar::new(), told: Notify::new() }
     }
 
     /// Adds an item that holds so many bytes of content.
-    pub(super) fn push(&self, item: T, bytes: usize) -> Result<(), Refused> {
+    pub(crate) fn push(&self, item: T, bytes: usize) -> Result<(), Refused> {
         let mut state = self.lock();
         if state.closed {
             return Err(Refused::Closed);
@@ -54,43 +88,57 @@ impl<T> Queue<T> {
         if wake {
             self.arrived.notify_one();
         }
+        self.told.notify_one();
         Ok(())
     }
 
     /// Refuses later pushes; what waits is still taken.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.arrived.notify_all();
+        self.told.notify_waiters();
+        // One that is about to wait, and had looked before.
+        self.told.notify_one();
     }
 
     /// Waits for an item. `None`: closed and empty.
-    pub(super) fn take(&self) -> Option<T> {
-        let mut state = self.wait();
-        let (item, bytes) = state.items.pop_front()?;
-        state.bytes -= bytes;
-        Some(item)
+    pub(crate) fn take(&self) -> Option<T> {
+        self.wait().pop()
+    }
+
+    /// The same in a runtime.
+    pub(crate) async fn next(&self) -> Option<T> {
+        self.next_group(1, usize::MAX, |_| true).await.pop()
     }
 
     /// Waits for items and takes from the front while they fit into both bounds and `joins` says that they may share
     /// a group with what was taken before; at least one. Empty: closed and nothing left.
-    pub(super) fn take_group(&self, most: usize, most_bytes: usize, joins: impl Fn(&T) -> bool) -> Vec<T> {
-        let mut state = self.wait();
-        let mut group = Vec::new();
-        let mut taken_bytes = 0;
-        while let Some((item, bytes)) = state.items.front() {
-            let fits = group.len() < most && taken_bytes + bytes <= most_bytes && joins(item);
-            if !group.is_empty() && !fits {
-                break;
+    pub(crate) fn take_group(&self, most: usize, most_bytes: usize, joins: impl Fn(&T) -> bool) -> Vec<T> {
+        self.wait().pop_group((most, most_bytes), joins)
+    }
+
+    /// The same in a runtime.
+    pub(crate) async fn next_group(&self, most: usize, most_bytes: usize, joins: impl Fn(&T) -> bool) -> Vec<T> {
+        let mut arrived = pin!(self.told.notified());
+        loop {
+            {
+                let mut state = self.lock();
+                if !state.items.is_empty() || state.closed {
+                    return self.passed_on(&mut state, |state| state.pop_group((most, most_bytes), &joins));
+                }
             }
-            let alone = !joins(item);
-            taken_bytes += bytes;
-            group.extend(state.items.pop_front().map(|(item, _)| item));
-            if alone {
-                break;
-            }
+            arrived.as_mut().await;
+            arrived.set(self.told.notified());
         }
-        state.bytes -= taken_bytes;
-        group
+    }
+
+    /// Takes, and wakes another that waits if something is left: several pushes may have told only one.
+    fn passed_on<R>(&self, state: &mut State<T>, take: impl FnOnce(&mut State<T>) -> R) -> R {
+        let taken = take(state);
+        if !state.items.is_empty() || state.closed {
+            self.told.notify_one();
+        }
+        taken
     }
 
     fn wait(&self) -> MutexGuard<'_, State<T>> {

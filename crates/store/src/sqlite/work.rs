@@ -1,18 +1,13 @@
-//! The OS threads of a database: one that writes, a few that read. Work reaches them by queues, answers go back by
-//! channels that any executor can wait for.
+//! What the threads of a database do: one writes, a few read.
 
-use std::{
-    io,
-    sync::Arc,
-    thread::{Builder, JoinHandle},
-};
+use std::{io, sync::Arc, thread::JoinHandle};
 
 use super::{
     lane::Lane,
-    queue::Queue,
     read::{READERS, Readers},
     request::Task,
 };
+use crate::{queue::Queue, thread};
 
 /// Most requests in one transaction: under the largest load a commit still takes some milliseconds.
 const GROUP: usize = 1_024;
@@ -20,15 +15,14 @@ const GROUP: usize = 1_024;
 const GROUP_BYTES: usize = 4 << 20;
 
 /// Starts all threads; each ends when its queue is closed and empty.
-#[allow(clippy::disallowed_methods, reason = "this is the crate's one place that starts threads")]
 pub(super) fn start(lane: Lane, tasks: &Arc<Queue<Task>>, readers: &Arc<Readers>) -> io::Result<Vec<JoinHandle<()>>> {
     let mut threads = Vec::with_capacity(READERS + 1);
     for slot in 0..READERS {
         let readers = Arc::clone(readers);
-        threads.push(Builder::new().name(format!("store-read-{slot}")).spawn(move || readers.serve(slot))?);
+        threads.push(thread::start(&format!("store-read-{slot}"), move || readers.serve(slot))?);
     }
     let tasks = Arc::clone(tasks);
-    threads.push(Builder::new().name("store-write".to_owned()).spawn(move || write(lane, &tasks))?);
+    threads.push(thread::start("store-write", move || write(lane, &tasks))?);
     Ok(threads)
 }
 
@@ -56,7 +50,7 @@ fn alone(lane: &mut Lane, task: Task) {
     match task {
         Task::Write(request) => lane.write(vec![request]),
         Task::Acquire { shard, incarnation, reply } => drop(reply.send(lane.acquire(shard, incarnation))),
-        Task::Frames { session, reply } => drop(reply.send(lane.frames(session))),
+        Task::Frames { tenant, session, reply } => drop(reply.send(lane.frames(&tenant, session))),
         Task::Sweep { sweep, reply } => drop(reply.send(lane.sweep(&sweep))),
         Task::Close { reply } => {
             lane.close();
