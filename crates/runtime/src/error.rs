@@ -66,7 +66,7 @@ impl From<mainstay_seal::Error> for Error {
         use mainstay_seal::Error as Seal;
         match error {
             Seal::Destroyed => Self::NotFound,
-            Seal::Unavailable { .. } | Seal::Full => Self::Unavailable(error.to_string()),
+            Seal::Unavailable { .. } | Seal::Unreachable { .. } | Seal::Full => Self::Unavailable(error.to_string()),
             other => Self::Corrupt(other.to_string()),
         }
     }

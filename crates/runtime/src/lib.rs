@@ -31,6 +31,7 @@ mod relay;
 pub mod route;
 mod saved;
 pub mod task;
+pub mod verify;
 pub mod webhook;
 
 pub use engine::{Accepted, Caller, Cluster, Engine, Idempotent, Keys, Model, Parts};

@@ -111,7 +111,7 @@ fn simulation_catches_every_planted_bug() {
 }
 
 /// Seeds of several nodes in CI.
-const CLUSTER_SEEDS: u64 = 1_500;
+const CLUSTER_SEEDS: u64 = 600;
 
 fn run_cluster_seeds(seeds: Range<u64>) {
     let mut coverage = Coverage::default();

@@ -1,6 +1,8 @@
 //! The model of a store: maps behind one lock, answers at once, no thread and no clock. It says what every backend must
 //! do, and serves simulations, so a commit costs only what it writes.
 
+mod whole;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
     future::ready,
@@ -32,10 +34,12 @@ struct State {
     closed: bool,
     shards: BTreeMap<Shard, Lane>,
     nodes: BTreeMap<Incarnation, (Node, Instant)>,
+    /// A copy under way: of what, and how far it is.
+    copy: Option<(Digest, Option<SessionId>)>,
 }
 
 /// Tenant, kind and key of an index row.
-type RowKey = (Tenant, &'static str, Vec<u8>);
+type RowKey = (Tenant, String, Vec<u8>);
 
 /// Who wrote an index row, and its value.
 type Row = (SessionId, Vec<u8>);
@@ -192,7 +196,7 @@ impl Lane {
             self.idempotency.insert(record.scope, (taken, record.expires));
         }
         for change in batch.index {
-            let key = (batch.tenant.clone(), change.kind, change.key);
+            let key = (batch.tenant.clone(), change.kind.to_owned(), change.key);
             match change.value {
                 Some(value) => self.index.insert(key, (id, value)),
                 None => self.index.remove(&key),
@@ -263,7 +267,7 @@ impl Lane {
     }
 
     fn list(&self, query: &IndexQuery) -> Vec<IndexRow> {
-        let key = |key: &[u8]| (query.tenant.clone(), query.kind, key.to_vec());
+        let key = |key: &[u8]| (query.tenant.clone(), query.kind.to_owned(), key.to_vec());
         let begin = Bound::Included(key(&query.prefix));
         let after = query.after.as_deref();
         let rows = self.index.range((begin, Bound::Unbounded)).take_while(|((tenant, kind, name), _)| {
