@@ -11,7 +11,6 @@ use mainstay_runtime::{
     task::{Stage, Tasks},
 };
 use mainstay_seal::{Entropy, Keyring};
-use mainstay_store::sqlite;
 use mainstay_vocabulary::{Principal, Tenant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
@@ -24,7 +23,7 @@ use crate::{
     deployments::deployments,
     faults, key,
     offer::{self, Offers, Reach},
-    server_file,
+    server_file, stores,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -143,9 +142,7 @@ fn log_offers(offers: &Offers) {
 }
 
 fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Parts> {
-    let most_bytes = Some(config.file.store.most_bytes).filter(|bytes| *bytes > 0);
-    let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes })
-        .with_context(|| format!("opening the store in {}", config.data_dir.display()))?;
+    let store = stores::open(config)?;
     let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
     let keyring = Keyring::open(&config.data_dir.join("keys"), &*entropy).context("opening the keys")?;
     Ok(Parts {
@@ -158,7 +155,7 @@ fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Pa
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,
-        cluster: None,
+        cluster: stores::cluster(config)?,
         faults: faults::from_environment()?,
     })
 }
