@@ -126,8 +126,7 @@ def clustered(single, binary):
             self.processes = []
             super().__init__(folder, start=False)
             master = folder / "master.key"
-            text = subprocess.run([binary, "key", "--new-master"], capture_output=True, text=True, check=True).stdout
-            master.write_text(text)
+            subprocess.run([binary, "keys", "draw", master], stdout=subprocess.DEVNULL, check=True)
             settings = CONFIG.format(store=postgres.database(), keys=postgres.database(), master=master)
             self.config.write_text(self.config.read_text() + settings)
             if start:

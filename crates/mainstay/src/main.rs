@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod init;
 mod key;
+mod keyring;
 mod loopback;
 mod man;
 mod models;
@@ -66,6 +67,9 @@ enum Verb {
     /// Verify the store, say how it stands, bring it to this version's format.
     #[command(subcommand)]
     Db(operate::DbVerb),
+    /// Make a cluster's master key, bring keys into its database.
+    #[command(subcommand)]
+    Keys(operate::KeysVerb),
     /// Move a store.
     #[command(subcommand)]
     Store(operate::StoreVerb),
@@ -124,6 +128,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Models(arguments) => models::models(&arguments),
         Verb::Backup(arguments) => operate::backup(&arguments),
         Verb::Restore(arguments) => operate::restore(&arguments),
+        Verb::Keys(verb) => operate::keys(&verb),
         Verb::Store(verb) => operate::store(&verb),
         Verb::Openapi => {
             println!("{}", mainstay_wire::openapi::document());

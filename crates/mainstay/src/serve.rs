@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, key,
+    faults, key, keyring,
     offer::{self, Offers, Reach},
     server_file, stores,
 };
@@ -58,10 +58,12 @@ fn log(config: &Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let first_key = key::ensure(&config.data_dir)?;
+    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
+    let keyring = keyring::open(&config, &*entropy)?;
+    let first_key = key::first(&config, &keyring)?;
     config.strangers().iter().for_each(|name| tracing::warn!("the variable {name} names no setting"));
     let offers = offer::look(&config).await;
-    let parts = parts(&config, &first_key, offers.as_ref())?;
+    let parts = parts(&config, (&first_key, keyring, entropy), offers.as_ref())?;
     let tasks = parts.tasks.clone();
     let mut stage = tasks.stage();
     let mut is_lost = false;
@@ -141,13 +143,14 @@ fn log_offers(offers: &Offers) {
     offers.passed_over.iter().for_each(|reason| tracing::info!("not offered: {reason}"));
 }
 
-fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Parts> {
-    let store = stores::open(config)?;
-    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
-    let keyring = Keyring::open(&config.data_dir.join("keys"), &*entropy).context("opening the keys")?;
+fn parts(
+    config: &Config,
+    (first_key, keyring, entropy): (&str, Arc<Keyring>, Arc<dyn Entropy>),
+    offers: Option<&Offers>,
+) -> Result<Parts> {
     Ok(Parts {
-        store,
-        keyring: Arc::new(keyring),
+        store: stores::open(config)?,
+        keyring,
         entropy,
         clock: Arc::new(clock::System),
         tasks: Tasks::default(),

@@ -61,7 +61,7 @@ pub struct Verified {
 }
 
 /// Opens the keys as they are now; `None`: only hashes are verified.
-pub type Keys<'a> = &'a dyn Fn() -> Option<Keyring>;
+pub type Keys<'a> = &'a dyn Fn() -> Option<Arc<Keyring>>;
 
 /// Verifies everything; `seen` hears of each page.
 ///
@@ -82,7 +82,7 @@ pub async fn verify(store: &dyn Whole, keys: Keys<'_>, seen: &mut dyn FnMut(&Ver
 struct Run<'a> {
     store: &'a dyn Whole,
     keys: Keys<'a>,
-    ring: Option<Keyring>,
+    ring: Option<Arc<Keyring>>,
     seen: &'a mut dyn FnMut(&Verified),
     done: Verified,
 }

@@ -137,6 +137,27 @@ impl Keyring {
         files::draw_master(entropy)
     }
 
+    /// Files the keys and tombstones of key files in `dir`, which must be under the same master key. Answers how many
+    /// there are; a subject that has a key here already keeps it.
+    ///
+    /// # Errors
+    /// `RecordsDamaged` where the files are under another master key; what the files and the records answer.
+    pub fn import(&self, dir: &Path) -> Result<usize, Error> {
+        let Origin::Kept(records) = &self.origin else { return Err(Error::Unknown) };
+        let (master, filed) = Files::look(dir)?;
+        if cipher::derive(&master, Purpose::Node, &[]) != self.node {
+            return Err(Error::RecordsDamaged { reason: "the key files are under another master key" });
+        }
+        for record in &filed {
+            self.take(&records.insert(&record.lookup, record.key.id, &record.line)?)?;
+            if record.key.check().is_err() {
+                records.replace(&record.lookup, record.key.id, &record.line)?;
+            }
+        }
+        self.refresh()?;
+        Ok(filed.len())
+    }
+
     /// Takes in what changed in the records since this was last done.
     ///
     /// # Errors

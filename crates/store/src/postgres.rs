@@ -53,7 +53,7 @@ use pool::Pool;
 use request::{Reply, Request, Task};
 use target::Target;
 
-pub use keys::{FOLLOW_MS, KeyRow, KeyTable, is_same_database, open_keys};
+pub use keys::{FOLLOW_MS, Heard as KeyHeard, KeyRow, KeyTable, is_same_database, open_keys};
 pub use receive::receive;
 pub use whole::{look, migrate};
 

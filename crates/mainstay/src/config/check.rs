@@ -5,6 +5,7 @@ use std::{net::SocketAddr, ops::RangeInclusive};
 use anyhow::{Result, bail};
 use mainstay_providers::{Dialect, Kind};
 use mainstay_runtime::task::TaskKind;
+use mainstay_store::postgres;
 
 use super::{Deployment, File, Origins, Provider, Server, Store};
 use crate::models;
@@ -35,6 +36,7 @@ impl Check<'_> {
         };
         self.numbers()?;
         self.store()?;
+        self.keys()?;
         if let Err(error) = models::Catalogue::new(&self.file.model) {
             return self.refuse("model", &format!("{error:#}"));
         }
@@ -70,6 +72,36 @@ impl Check<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Keys beside what they open protect nothing.
+    fn keys(&self) -> Result<()> {
+        let (keys, store) = (&self.file.keys, &self.file.store.url);
+        if keys.url.is_empty() {
+            if self.file.store.is_shared() {
+                let reason = "nodes that share a store share its keys: name a database for them, such as \
+                              \"postgres://mainstay@host/keys\", and a keys.master_key (mainstay keys draw makes one)";
+                return self.refuse("keys.url", reason);
+            }
+            return match keys.master_key {
+                Some(_) => self.refuse("keys.master_key", "it opens a database of keys, and keys.url names none"),
+                None => Ok(()),
+            };
+        }
+        if !keys.url.starts_with("postgres://") && !keys.url.starts_with("postgresql://") {
+            return self.refuse("keys.url", "it must begin with postgres://");
+        }
+        if keys.master_key.is_none() {
+            return self.refuse("keys.url", "keys.master_key must say what opens its keys");
+        }
+        let is_database = store.starts_with("postgres");
+        match is_database.then(|| postgres::is_same_database(&keys.url, store)).transpose() {
+            Ok(Some(true)) => {
+                self.refuse("keys.url", "it is the store's database, whose backups would hold the keys too")
+            }
+            Ok(_) => Ok(()),
+            Err(error) => self.refuse("keys.url", &error.to_string()),
+        }
     }
 
     fn numbers(&self) -> Result<()> {

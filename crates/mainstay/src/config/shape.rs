@@ -25,6 +25,7 @@ pub(crate) struct File {
     #[serde(deserialize_with = "limits")]
     pub(crate) limits: Limits,
     pub(crate) timeouts: Phases,
+    pub(crate) keys: Keys,
     pub(crate) models: models::Settings,
     #[serde(default)]
     pub(crate) provider: Vec<Provider>,
@@ -82,6 +83,14 @@ impl Store {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cluster {
     pub(crate) address: String,
+}
+
+/// Where data keys live.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    pub(crate) url: String,
+    pub(crate) master_key: Option<Secret>,
 }
 
 /// How long each phase of a call to a provider may take, milliseconds.
@@ -262,6 +271,7 @@ impl File {
         let of_providers = self.provider.iter_mut().filter_map(|provider| provider.api_key.as_mut());
         let secrets = of_providers.chain(self.key.iter_mut().map(|key| &mut key.key));
         let secrets = secrets.chain(self.webhook.iter_mut().map(|webhook| &mut webhook.secret));
+        let secrets = secrets.chain(self.keys.master_key.iter_mut());
         secrets.for_each(|secret| secret.relative_to(folder));
         self.model.iter_mut().for_each(|model| model.relative_to(folder));
     }

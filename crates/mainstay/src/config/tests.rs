@@ -194,3 +194,18 @@ fn the_default_file_is_the_default_of_the_code() {
     assert_eq!(server.connections, edge.connections);
     assert!(file.provider.is_empty() && file.deployment.is_empty() && file.key.is_empty());
 }
+
+#[test]
+fn keys_beside_their_store_or_without_a_master_are_refused() {
+    let file = |url: &str, rest: &str| format!("[keys]\nurl = \"{url}\"\n{rest}\n");
+    let master = "master_key = { env = \"M\" }";
+    for (text, reason) in [
+        (file("sqlite", master), "must begin with postgres://"),
+        (file("postgres://h/k", ""), "keys.master_key"),
+        (format!("[keys]\n{master}\n"), "names none"),
+    ] {
+        let refused = refusal(&text, &[]);
+        assert!(refused.contains(reason), "{text}: {refused}");
+    }
+    assert!(load_with(&file("postgres://u@h/k", master), &[]).is_ok());
+}

@@ -1,6 +1,6 @@
 //! `db`: how the store stands, whether all of it is as it was written, and its format.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -12,10 +12,11 @@ use mainstay_seal::Keyring;
 use mainstay_store::{sqlite::Others, whole::Standing};
 use serde_json::{Value, json};
 
-use super::{Address, keys_dir, telling, wait};
+use super::{Address, telling, wait};
 use crate::{
     Options,
     config::{self, Config},
+    keyring,
     models::{say, size},
 };
 
@@ -84,11 +85,11 @@ fn verify(arguments: &Verify) -> Result<ExitCode> {
 }
 
 /// The keys as they are now; `None` where they are not here.
-fn keys(config: &Config) -> Option<Keyring> {
-    match Keyring::look(&keys_dir(&config.data_dir)) {
+fn keys(config: &Config) -> Option<Arc<Keyring>> {
+    match keyring::look(config) {
         Ok(ring) => Some(ring),
         Err(error) => {
-            eprintln!("only hashes are verified, because the keys cannot be read: {error}");
+            eprintln!("only hashes are verified, because the keys cannot be read: {error:#}");
             None
         }
     }

@@ -50,7 +50,7 @@ pub struct KeyRow {
 }
 
 /// Hears of changes.
-pub(super) type Heard = Box<dyn Fn(&[KeyRow]) + Send + Sync>;
+pub type Heard = Box<dyn Fn(&[KeyRow]) + Send + Sync>;
 
 #[derive(Default)]
 struct Following {

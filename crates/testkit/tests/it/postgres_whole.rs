@@ -5,6 +5,7 @@ use std::sync::{
     mpsc::{self, RecvTimeoutError},
 };
 
+use mainstay_seal::{Filed, KeyId, Keyring, Lookup, Records};
 use mainstay_store::{
     Error,
     copy::copy,
@@ -15,6 +16,8 @@ use mainstay_testkit::{
     postgres::each_version,
     store::{Memory, conformance, differential::Snapshot, sample, wait::wait},
 };
+
+use mainstay_vocabulary::Tenant;
 
 use crate::scratch::Scratch;
 
@@ -138,5 +141,87 @@ fn a_database_of_keys_gives_one_record_for_a_name_and_tells_of_changes() {
         postgres::migrate(options(store.clone())).unwrap();
         let Err(Error::Unsupported(why)) = postgres::open_keys(options(store)) else { panic!("opened") };
         assert!(why.contains("of their own"), "{why}");
+    });
+}
+
+/// A database of keys as a keyring asks of it; the same few lines join the two in the binary.
+struct Table(postgres::KeyTable);
+
+fn filed(row: postgres::KeyRow) -> Filed {
+    Filed { revision: row.revision, lookup: row.lookup, key: KeyId::from_bytes(row.id), line: row.line }
+}
+
+impl Records for Table {
+    fn since(&self, revision: u64, limit: usize) -> Result<Vec<Filed>, mainstay_seal::Error> {
+        Ok(self.0.since(revision, limit).unwrap().into_iter().map(filed).collect())
+    }
+
+    fn find(&self, lookup: &Lookup) -> Result<Option<Filed>, mainstay_seal::Error> {
+        Ok(self.0.find(*lookup).unwrap().map(filed))
+    }
+
+    fn find_key(&self, key: KeyId) -> Result<Option<Filed>, mainstay_seal::Error> {
+        Ok(self.0.find_key(*key.as_bytes()).unwrap().map(filed))
+    }
+
+    fn insert(&self, lookup: &Lookup, key: KeyId, line: &str) -> Result<Filed, mainstay_seal::Error> {
+        Ok(filed(self.0.insert(*lookup, *key.as_bytes(), line.to_owned()).unwrap()))
+    }
+
+    fn replace(&self, lookup: &Lookup, key: KeyId, line: &str) -> Result<(), mainstay_seal::Error> {
+        self.0.replace(*lookup, *key.as_bytes(), line.to_owned()).unwrap();
+        Ok(())
+    }
+
+    fn watch(&self, heard: mainstay_seal::Heard) {
+        self.0.watch(Box::new(move |rows| heard(&rows.iter().cloned().map(filed).collect::<Vec<_>>())));
+    }
+}
+
+#[test]
+fn two_nodes_on_one_database_of_keys_agree_in_a_race_and_after_an_erasure() {
+    let system = mainstay_runtime::entropy::System::default;
+    let master = Keyring::draw_master(&system());
+    each_version(|server| {
+        let url = server.url(&server.database());
+        let open = || {
+            let table = postgres::open_keys(options(url.clone())).unwrap();
+            Keyring::shared(&master, Arc::new(Table(table))).unwrap()
+        };
+        let nodes = [open(), open()];
+        let tenant = Tenant("acme".into());
+        let session = sample::session(1);
+        std::thread::scope(|scope| {
+            let ids = |node: &Keyring| {
+                (0..10)
+                    .map(|number| node.sealer(&tenant, &number.to_string(), session, &system()).unwrap().key_id())
+                    .collect::<Vec<_>>()
+            };
+            let [one, other] = [0, 1].map(|number| {
+                scope.spawn({
+                    let (node, ids) = (&nodes[number], &ids);
+                    move || ids(node)
+                })
+            });
+            assert_eq!(one.join().unwrap(), other.join().unwrap(), "one key for a subject, whoever came first");
+        });
+        let sealer = nodes[1].sealer(&tenant, "3", session, &system()).unwrap();
+        let sealed = sealer.seal(b"context", b"secret", &system());
+        nodes[0].destroy(&tenant, "3").unwrap();
+        // The other node hears of it by itself, and a sealer that it handed out before is worth nothing then.
+        for _ in 0..6_000 {
+            if sealer.open(b"context", &sealed).is_err() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(matches!(sealer.open(b"context", &sealed), Err(mainstay_seal::Error::Destroyed)));
+        for node in [&nodes[0], &nodes[1], &open()] {
+            let gone = node.sealer(&tenant, "3", session, &system());
+            assert!(matches!(gone, Err(mainstay_seal::Error::Destroyed)), "{gone:?}");
+        }
+        let another = Keyring::draw_master(&system());
+        let table = postgres::open_keys(options(url.clone())).unwrap();
+        assert!(Keyring::shared(&another, Arc::new(Table(table))).is_err(), "another master key opens nothing");
     });
 }

@@ -63,7 +63,7 @@ impl Receiver for Memory {
         let mut state = self.lock();
         let answer = match state.copy {
             Some((begun, last)) if begun == origin => Ok(last),
-            None if state.shards.is_empty() => {
+            None if state.shards.values().all(|lane| lane.epoch.0 == 0) => {
                 state.copy = Some((origin, None));
                 for (shard, epoch) in shards {
                     state.shards.entry(shard).or_default().epoch = epoch;
@@ -124,7 +124,9 @@ fn standing(state: &State, now: Timestamp) -> Standing {
         holder: None,
         is_held: false,
     };
-    let mut shards: Vec<_> = state.shards.iter().map(holding).collect();
+    // Looking at a shard makes a lane for it; only taking it counts.
+    let taken = state.shards.iter().filter(|(_, lane)| lane.epoch.0 > 0);
+    let mut shards: Vec<_> = taken.map(holding).collect();
     shards.sort_by_key(|holding| holding.shard);
     Standing {
         backend: "memory".to_owned(),
