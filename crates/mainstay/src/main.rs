@@ -17,6 +17,7 @@ mod offer;
 mod operate;
 mod serve;
 mod server_file;
+mod stores;
 mod webhooks;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};

@@ -10,8 +10,7 @@ use mainstay_runtime::{
     Caller, Engine, Keys, Parts, clock, entropy,
     task::{Stage, Tasks},
 };
-use mainstay_seal::Entropy;
-use mainstay_store::sqlite;
+use mainstay_seal::{Entropy, Keyring};
 use mainstay_vocabulary::{Principal, Tenant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
@@ -24,7 +23,7 @@ use crate::{
     deployments::deployments,
     faults, key, keyring,
     offer::{self, Offers, Reach},
-    server_file,
+    server_file, stores,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -59,10 +58,12 @@ fn log(config: &Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let first_key = key::ensure(&config.data_dir)?;
+    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
+    let keyring = keyring::open(&config, &*entropy)?;
+    let first_key = key::first(&config, &keyring)?;
     config.strangers().iter().for_each(|name| tracing::warn!("the variable {name} names no setting"));
     let offers = offer::look(&config).await;
-    let parts = parts(&config, &first_key, offers.as_ref())?;
+    let parts = parts(&config, (&first_key, keyring, entropy), offers.as_ref())?;
     let tasks = parts.tasks.clone();
     let mut stage = tasks.stage();
     let mut is_lost = false;
@@ -142,14 +143,13 @@ fn log_offers(offers: &Offers) {
     offers.passed_over.iter().for_each(|reason| tracing::info!("not offered: {reason}"));
 }
 
-fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Parts> {
-    let most_bytes = Some(config.file.store.most_bytes).filter(|bytes| *bytes > 0);
-    let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes })
-        .with_context(|| format!("opening the store in {}", config.data_dir.display()))?;
-    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
-    let keyring = keyring::open(config, &*entropy)?;
+fn parts(
+    config: &Config,
+    (first_key, keyring, entropy): (&str, Arc<Keyring>, Arc<dyn Entropy>),
+    offers: Option<&Offers>,
+) -> Result<Parts> {
     Ok(Parts {
-        store,
+        store: stores::open(config)?,
         keyring,
         entropy,
         clock: Arc::new(clock::System),
@@ -158,6 +158,7 @@ fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Pa
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,
+        cluster: stores::cluster(config)?,
         faults: faults::from_environment()?,
     })
 }

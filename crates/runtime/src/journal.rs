@@ -113,7 +113,7 @@ impl Journal {
             return Ok(json);
         }
         if json.len() > MAX_PAYLOAD {
-            return Err(Error::TooLarge("the content of one event"));
+            return Err(Error::TooLarge("the content of one event".into()));
         }
         let digest = self.keyring.digest(tenant, "blob", &[SUBJECT.as_bytes(), &json]);
         blobs.push(Blob { digest, bytes: sealer.seal(&blob_context(&digest), &json, &*self.entropy) });

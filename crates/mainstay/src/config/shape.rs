@@ -21,6 +21,7 @@ use crate::models;
 pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) store: Store,
+    pub(crate) cluster: Cluster,
     #[serde(deserialize_with = "limits")]
     pub(crate) limits: Limits,
     pub(crate) timeouts: Phases,
@@ -62,6 +63,26 @@ pub(crate) struct Server {
 pub(crate) struct Store {
     pub(crate) url: String,
     pub(crate) most_bytes: u64,
+    pub(crate) shards: u16,
+    pub(crate) lease_ms: u64,
+    pub(crate) lanes: usize,
+    pub(crate) readers: usize,
+    pub(crate) timeout_ms: u64,
+    pub(crate) failover: bool,
+}
+
+impl Store {
+    /// Whether other processes may serve it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.url != "sqlite"
+    }
+}
+
+/// This process among others.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    pub(crate) address: String,
 }
 
 /// Where data keys live.

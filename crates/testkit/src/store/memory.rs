@@ -8,27 +8,32 @@ use std::{
     future::ready,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use mainstay_store::{
     Error, Store, check,
     seam::{
-        Answer, Batch, Committed, Digest, Direction, Entry, Head, IndexQuery, IndexRow, Lease, MAX_ROWS, Remembered,
-        Shards, Slice, Wakeup,
+        Answer, Batch, Committed, Digest, Direction, Entry, Head, Incarnation, IndexQuery, IndexRow, Lease, MAX_ROWS,
+        Members, Node, Remembered, Shards, Slice, Wakeup,
     },
 };
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
+use tokio::time::Instant;
 
 /// A store that lives as long as the value does.
 #[derive(Default)]
 pub struct Memory {
     state: Mutex<State>,
+    /// Where several processes share it: how many shards, and how long a lease runs, by tokio's clock.
+    shared: Option<(u16, Duration)>,
 }
 
 #[derive(Default)]
 struct State {
     closed: bool,
-    shards: HashMap<Shard, Lane>,
+    shards: BTreeMap<Shard, Lane>,
+    nodes: BTreeMap<Incarnation, (Node, Instant)>,
     /// A copy under way: of what, and how far it is.
     copy: Option<(Digest, Option<SessionId>)>,
 }
@@ -43,6 +48,8 @@ type Row = (SessionId, Vec<u8>);
 #[derive(Default)]
 struct Lane {
     epoch: Epoch,
+    /// Who holds it, and until when where that runs out.
+    holder: Option<(Incarnation, Instant)>,
     sessions: BTreeMap<SessionId, Session>,
     open: BTreeSet<SessionId>,
     wakeups: BTreeSet<(Timestamp, SessionId, String)>,
@@ -73,6 +80,16 @@ struct Session {
 }
 
 impl Memory {
+    /// One that several processes share. Must be used inside a tokio runtime.
+    pub fn shared(shards: u16, lease: Duration) -> Self {
+        Self { shared: Some((shards, lease)), ..Self::default() }
+    }
+
+    /// When a lease runs out that begins now.
+    fn until(&self) -> Option<Instant> {
+        self.shared.map(|(_, lease)| now() + lease)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,6 +128,11 @@ impl Memory {
     ) -> Answer<'a, T> {
         self.look(session, |session| if session.tenant == *tenant { work(session) } else { T::default() })
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a store's clock is its own")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn closed() -> Error {
@@ -317,10 +339,64 @@ impl Session {
 }
 
 impl Store for Memory {
-    fn acquire(&self, shard: Shard, _incarnation: [u8; 16]) -> Answer<'_, Lease> {
+    fn shards(&self) -> u16 {
+        self.shared.map_or(1, |(shards, _)| shards)
+    }
+
+    fn lease_ms(&self) -> Option<u64> {
+        self.shared.map(|(_, lease)| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn acquire(&self, shard: Shard, incarnation: Incarnation) -> Answer<'_, Lease> {
+        let until = self.until();
         self.with(shard, |lane| {
+            if lane.holder.is_some_and(|(holder, until)| holder != incarnation && now() < until) {
+                return Err(Error::Held);
+            }
+            lane.holder = until.map(|until| (incarnation, until));
             lane.epoch = Epoch(lane.epoch.0 + 1);
             Ok(Lease { shard, epoch: lane.epoch })
+        })
+    }
+
+    fn renew(&self, leases: Vec<Lease>) -> Answer<'_, Vec<Lease>> {
+        let until = self.until();
+        let mut state = self.lock();
+        let mut kept = Vec::new();
+        for lease in leases {
+            if let Some(lane) = state.shards.get_mut(&lease.shard).filter(|lane| lane.epoch == lease.epoch) {
+                lane.holder = lane.holder.zip(until).map(|((holder, _), until)| (holder, until));
+                kept.push(lease);
+            }
+        }
+        drop(state);
+        Box::pin(ready(Ok(kept)))
+    }
+
+    fn release(&self, lease: Lease) -> Answer<'_, ()> {
+        self.with(lease.shard, |lane| {
+            if lane.epoch == lease.epoch {
+                lane.holder = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn announce(&self, node: Node) -> Answer<'_, ()> {
+        if let Some(until) = self.until() {
+            self.lock().nodes.insert(node.incarnation, (node, until));
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn members(&self) -> Answer<'_, Members> {
+        self.gather(|state| {
+            let nodes = state.nodes.values().filter(|(_, until)| now() < *until);
+            let holder = |lane: &Lane| lane.holder.filter(|(_, until)| now() < *until).map(|(holder, _)| holder);
+            Members {
+                nodes: nodes.map(|(node, _)| node.clone()).collect(),
+                holders: state.shards.iter().filter_map(|(shard, lane)| Some((*shard, holder(lane)?))).collect(),
+            }
         })
     }
 
@@ -381,8 +457,9 @@ impl Store for Memory {
             return Box::pin(ready(Err(error)));
         }
         self.gather(|state| {
-            let shards = match query.shards {
-                Shards::One(shard) => vec![shard],
+            let shards = match &query.shards {
+                Shards::One(shard) => vec![*shard],
+                Shards::Some(shards) => shards.clone(),
                 Shards::All => state.shards.keys().copied().collect(),
             };
             let mut rows: Vec<IndexRow> = lanes(state, &shards).flat_map(|lane| lane.list(&query)).collect();
@@ -411,7 +488,8 @@ impl Store for Memory {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        self.lock().closed = true;
+        // One process that leaves does not close it for the others.
+        self.lock().closed = self.shared.is_none();
         Box::pin(ready(Ok(())))
     }
 }
