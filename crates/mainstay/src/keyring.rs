@@ -5,7 +5,11 @@ use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, Result, bail};
 use mainstay_seal::{Entropy, Error, Filed, Heard, KeyId, Keyring, Lookup, Records};
-use mainstay_store::postgres::{self, KeyRow, KeyTable, Options};
+use mainstay_store::{
+    postgres::{self, KeyRow, KeyTable, Options},
+    sqlite::{self, Others},
+};
+use mainstay_vocabulary::Timestamp;
 
 use crate::config::Config;
 
@@ -13,11 +17,32 @@ use crate::config::Config;
 ///
 /// # Errors
 /// Where they cannot be opened; says what is wrong.
-pub(crate) fn open(config: &Config, entropy: &dyn Entropy) -> Result<Arc<Keyring>> {
-    match shared(config)? {
-        Some(ring) => Ok(ring),
-        None => Ok(Arc::new(Keyring::open(&dir(&config.data_dir), entropy).context("opening the keys")?)),
+pub(crate) async fn open(config: &Config, entropy: &dyn Entropy) -> Result<Arc<Keyring>> {
+    if let Some(ring) = shared(config)? {
+        return Ok(ring);
     }
+    let dir = dir(&config.data_dir);
+    if !dir.join("master.key").exists() && !dir.join("data.keys").exists() {
+        must_need_none(&config.data_dir).await?;
+    }
+    Ok(Arc::new(Keyring::open(&dir, entropy).context("opening the keys")?))
+}
+
+/// New keys beside sessions that others sealed would open nothing of them, and stand in the way of the right ones.
+async fn must_need_none(data_dir: &Path) -> Result<()> {
+    if !data_dir.join("mainstay.db").exists() {
+        return Ok(());
+    }
+    let store = sqlite::look(data_dir.to_owned(), Others::Allowed);
+    let store = store.with_context(|| format!("opening the store in {}", data_dir.display()))?;
+    let sessions = store.standing(Timestamp(0)).await?.sessions;
+    if sessions > 0 {
+        bail!(
+            "{} holds {sessions} sessions and no keys to read them: mainstay restore --keys brings the keys",
+            data_dir.display()
+        );
+    }
+    Ok(())
 }
 
 /// The keys as they are now, whoever uses them; nothing is written.

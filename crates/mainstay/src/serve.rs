@@ -11,6 +11,7 @@ use mainstay_runtime::{
     task::{Stage, Tasks},
 };
 use mainstay_seal::{Entropy, Keyring};
+use mainstay_store::Store;
 use mainstay_vocabulary::{Principal, Tenant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
@@ -59,11 +60,13 @@ async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
-    let keyring = keyring::open(&config, &*entropy)?;
+    // The store first: its refusals say most, and where it is refused no keys are made.
+    let store = stores::open(&config)?;
+    let keyring = keyring::open(&config, &*entropy).await?;
     let first_key = key::first(&config, &keyring)?;
     config.strangers().iter().for_each(|name| tracing::warn!("the variable {name} names no setting"));
     let offers = offer::look(&config).await;
-    let parts = parts(&config, (&first_key, keyring, entropy), offers.as_ref())?;
+    let parts = parts(&config, (store, keyring, entropy), (&first_key, offers.as_ref()))?;
     let tasks = parts.tasks.clone();
     let mut stage = tasks.stage();
     let mut is_lost = false;
@@ -145,11 +148,11 @@ fn log_offers(offers: &Offers) {
 
 fn parts(
     config: &Config,
-    (first_key, keyring, entropy): (&str, Arc<Keyring>, Arc<dyn Entropy>),
-    offers: Option<&Offers>,
+    (store, keyring, entropy): (Arc<dyn Store>, Arc<Keyring>, Arc<dyn Entropy>),
+    (first_key, offers): (&str, Option<&Offers>),
 ) -> Result<Parts> {
     Ok(Parts {
-        store: stores::open(config)?,
+        store,
         keyring,
         entropy,
         clock: Arc::new(clock::System),

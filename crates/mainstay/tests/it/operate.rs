@@ -108,6 +108,7 @@ async fn a_backup_of_a_server_that_runs_is_restored_and_served_from() {
     let data = target.data();
     let blind = run(&["db", "verify", "--json", "--data", text(&data)]).good();
     assert_eq!((&blind.json()["keys"], &blind.json()["wrong"]), (&json!(false), &json!(0)), "{}", blind.out);
+    assert!(target.start_with(&[]).is_err() && target.log().contains("no keys to read them"), "{}", target.log());
     run(&["restore", "--keys", text(&keys), "--data", text(&data)]).good();
     assert_eq!(mode(data.join("keys/master.key")), 0o600);
     let again = run(&["restore", "--keys", text(&keys), "--data", text(&data)]);

@@ -196,7 +196,10 @@ async fn take_content(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut ids, mut tenants, mut places, mut ops, mut contents) = (vec![], vec![], vec![], vec![], vec![]);
     for (id, tenant, piece) in each(parts) {
         let Piece::Event { sequence, op, bytes } = piece else { continue };
-        (ids.push(id), tenants.push(tenant), places.push(sequence.0 as i64), contents.push(&**bytes));
+        ids.push(id);
+        tenants.push(tenant);
+        places.push(sequence.0 as i64);
+        contents.push(&**bytes);
         ops.push(op.as_ref().map(|op| &op.0[..]));
     }
     let insert = "INSERT INTO event (session, tenant, sequence, op, bytes)
@@ -206,7 +209,10 @@ async fn take_content(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut ids, mut tenants, mut firsts, mut lasts, mut contents) = (vec![], vec![], vec![], vec![], vec![]);
     for (id, tenant, piece) in each(parts) {
         let Piece::Slice { first, last, bytes } = piece else { continue };
-        (ids.push(id), tenants.push(tenant), firsts.push(*first as i64), lasts.push(*last as i64));
+        ids.push(id);
+        tenants.push(tenant);
+        firsts.push(*first as i64);
+        lasts.push(*last as i64);
         contents.push(&**bytes);
     }
     let insert = "INSERT INTO frame (session, tenant, first, last, bytes)
@@ -216,7 +222,10 @@ async fn take_content(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut ids, mut tenants, mut digests, mut contents) = (vec![], vec![], vec![], vec![]);
     for (id, tenant, piece) in each(parts) {
         let Piece::Blob { digest, bytes } = piece else { continue };
-        (ids.push(id), tenants.push(tenant), digests.push(&digest[..]), contents.push(&**bytes));
+        ids.push(id);
+        tenants.push(tenant);
+        digests.push(&digest[..]);
+        contents.push(&**bytes);
     }
     let insert = "INSERT INTO blob (session, tenant, digest, bytes)
         SELECT * FROM unnest($1::bytea[], $2::text[], $3::bytea[], $4::bytea[]) ON CONFLICT DO NOTHING";
@@ -228,7 +237,9 @@ async fn take_rows(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut ids, mut places, mut ops) = (vec![], vec![], vec![]);
     for (id, _, piece) in each(parts) {
         let Piece::Quiet { expected, op } = piece else { continue };
-        (ids.push(id), places.push(expected.0 as i64), ops.push(&op.0[..]));
+        ids.push(id);
+        places.push(expected.0 as i64);
+        ops.push(&op.0[..]);
     }
     let insert = "INSERT INTO quiet (session, expected, op)
         SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[]) ON CONFLICT DO NOTHING";
@@ -237,7 +248,10 @@ async fn take_rows(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut ids, mut keys, mut shards, mut times) = (vec![], vec![], vec![], vec![]);
     for (id, _, piece) in each(parts) {
         let Piece::Wakeup { key, at } = piece else { continue };
-        (ids.push(id), keys.push(&**key), shards.push(shard(id)), times.push(at.0 as i64));
+        ids.push(id);
+        keys.push(&**key);
+        shards.push(shard(id));
+        times.push(at.0 as i64);
     }
     let insert = "INSERT INTO wakeup (session, key, shard, at)
         SELECT * FROM unnest($1::bytea[], $2::text[], $3::int2[], $4::int8[]) ON CONFLICT DO NOTHING";
@@ -247,8 +261,12 @@ async fn take_rows(client: &Client, parts: &[Part]) -> Result<(), Failed> {
     let (mut shards, mut values) = (vec![], vec![]);
     for (id, tenant, piece) in each(parts) {
         let Piece::Row { kind, key, value } = piece else { continue };
-        (ids.push(id), tenants.push(tenant), kinds.push(&**kind), keys.push(&**key));
-        (shards.push(shard(id)), values.push(&**value));
+        ids.push(id);
+        tenants.push(tenant);
+        kinds.push(&**kind);
+        keys.push(&**key);
+        shards.push(shard(id));
+        values.push(&**value);
     }
     let insert = "INSERT INTO entry (session, tenant, kind, key, shard, value)
         SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[], $4::bytea[], $5::int2[], $6::bytea[])
@@ -263,11 +281,16 @@ async fn take_records(client: &Client, shard: Shard, records: &[Record]) -> Resu
     for record in records {
         match record {
             Record::Scope { scope, remembered, expires } => {
-                (scopes.push(&scope[..]), ids.push(&remembered.session.as_bytes()[..]));
-                (places.push(remembered.sequence.0 as i64), requests.push(&remembered.request[..]));
+                scopes.push(&scope[..]);
+                ids.push(&remembered.session.as_bytes()[..]);
+                places.push(remembered.sequence.0 as i64);
+                requests.push(&remembered.request[..]);
                 times.push(expires.0 as i64);
             }
-            Record::Funds { account, amount } => (accounts.push(&**account), amounts.push(*amount)).0,
+            Record::Funds { account, amount } => {
+                accounts.push(&**account);
+                amounts.push(*amount);
+            }
         }
     }
     let insert = "INSERT INTO idempotency (shard, scope, session, sequence, request, expires)

@@ -1,10 +1,11 @@
 //! The model of a store: maps behind one lock, answers at once, no thread and no clock. It says what every backend must
 //! do, and serves simulations, so a commit costs only what it writes.
 
+mod session;
 mod whole;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::ready,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -20,6 +21,8 @@ use mainstay_store::{
 };
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 use tokio::time::Instant;
+
+use session::Session;
 
 /// A store that lives as long as the value does.
 #[derive(Default)]
@@ -56,27 +59,6 @@ struct Lane {
     index: BTreeMap<RowKey, Row>,
     idempotency: HashMap<Digest, (Remembered, Timestamp)>,
     funds: HashMap<Vec<u8>, i64>,
-}
-
-struct Session {
-    tenant: Tenant,
-    sequence: Sequence,
-    chain: Digest,
-    open: bool,
-    erased: bool,
-    snapshot: Option<Arc<[u8]>>,
-    /// The sequence before the first of `events`: 0, or where it stood when it was erased.
-    begin: u64,
-    events: Vec<Arc<[u8]>>,
-    /// Every batch with events that was applied, as (expected, op), unless it was erased.
-    ops: HashSet<(Sequence, OpId)>,
-    /// The same for batches without events.
-    quiet: HashSet<(Sequence, OpId)>,
-    frames: VecDeque<Slice>,
-    /// The lowest ordinal that a slice may begin with.
-    frame_next: u64,
-    wakeups: BTreeMap<String, Timestamp>,
-    blobs: HashMap<Digest, Arc<[u8]>>,
 }
 
 impl Memory {
@@ -291,50 +273,6 @@ impl Lane {
                 found.into_iter().rev().take(limit).map(row).collect()
             }
         }
-    }
-}
-
-impl Session {
-    fn new(tenant: Tenant) -> Self {
-        Self {
-            tenant,
-            sequence: Sequence(0),
-            chain: [0; 32],
-            open: false,
-            erased: false,
-            snapshot: None,
-            begin: 0,
-            events: Vec::new(),
-            ops: HashSet::new(),
-            quiet: HashSet::new(),
-            frames: VecDeque::new(),
-            frame_next: 0,
-            wakeups: BTreeMap::new(),
-            blobs: HashMap::new(),
-        }
-    }
-
-    fn head(&self) -> Head {
-        Head {
-            tenant: self.tenant.clone(),
-            sequence: self.sequence,
-            chain: self.chain,
-            open: self.open,
-            erased: self.erased,
-            snapshot: self.snapshot.clone(),
-        }
-    }
-
-    fn read(&self, after: Sequence, limit: usize) -> Vec<Entry> {
-        let skipped = after.0.saturating_sub(self.begin);
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.events.len());
-        let entries = self.events[skipped..].iter().take(limit.min(MAX_ROWS)).enumerate();
-        entries
-            .map(|(index, bytes)| Entry {
-                sequence: Sequence(self.begin + (skipped + index) as u64 + 1),
-                bytes: Arc::clone(bytes),
-            })
-            .collect()
     }
 }
 
