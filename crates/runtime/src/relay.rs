@@ -43,20 +43,27 @@ impl Relays {
 impl Inner {
     /// Follows a session from now on, wherever it is driven.
     pub(crate) fn listen(self: &Arc<Self>, session: SessionId) -> Live {
+        // First: a connection that nobody listens to is given up.
+        let live = self.hub.subscribe(session);
         if !self.leases.is_held(session.shard()) {
             drop(self.relay(session));
         }
-        self.hub.subscribe(session)
+        live
     }
 
     /// The same, once what is committed from now on will be heard; late rather than never.
     pub(crate) async fn listen_surely(self: &Arc<Self>, session: SessionId) -> Live {
-        if !self.leases.is_held(session.shard())
-            && let Some(mut stands) = self.relay(session)
-        {
+        let early = self.hub.subscribe(session);
+        if self.leases.is_held(session.shard()) {
+            return early;
+        }
+        if let Some(mut stands) = self.relay(session) {
             let _ = tokio::time::timeout(READY, stands.wait_for(|stands| *stands)).await;
         }
-        self.hub.subscribe(session)
+        // Anew: a connection that has just come to stand closes what listened before. The early one keeps it until here.
+        let live = self.hub.subscribe(session);
+        drop(early);
+        live
     }
 
     /// The connection for a session; begun where there is none.

@@ -211,6 +211,23 @@ async fn any_node_takes_commands_and_shows_a_session_as_its_driver_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_follows_from_now_on_at_another_node_misses_nothing() {
+    let town = Town::new(ECHO);
+    let (one, two) = (town.node("one").await, town.node("two").await);
+    settled(&[&one, &two], &[8, 8]).await;
+    let (session, mut live) = one.begin(Spec::plain("m"), "first").await;
+    until_end(&mut live).await;
+    // The connection between the nodes is made anew each time, and kept the second time.
+    for (pause, text) in [(0, "a"), (60, "b"), (1, "c")] {
+        tokio::time::sleep(Duration::from_secs(pause)).await;
+        let mut follow = two.engine.follow(&two.caller, session, From::Now).await.unwrap();
+        one.say(session, text, Delivery::Queue).await;
+        assert_eq!(shown(&until_end(&mut follow).await), text);
+        until_end(&mut live).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_outlives_the_node_that_wrote_it() {
     let town = Town::new(ECHO);
     let (one, two) = (town.node("one").await, town.node("two").await);
