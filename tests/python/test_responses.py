@@ -448,7 +448,6 @@ def test_idempotency(client):
 @pytest.mark.parametrize(
     "parameter",
     [
-        {"prompt": {"id": "p"}},
         {"moderation": {"model": "x"}},
         {"seed": 3},
     ],

@@ -90,6 +90,7 @@ pub(crate) fn asked(spec: &Spec, input: Vec<Arc<Item>>) -> Request {
         reasoning: spec.reasoning.clone(),
         text: spec.text.clone(),
         idempotency_key: String::new(),
+        service_tier: None,
         extra: spec.extra.clone(),
         verbatim: None,
     }

@@ -14,4 +14,5 @@ pub mod native;
 pub mod openapi;
 pub mod responses;
 pub mod stateless;
+mod tier;
 pub mod webhook;

@@ -59,6 +59,7 @@ pub(crate) fn request(verbatim: Verbatim) -> Request {
         reasoning: Reasoning::default(),
         text: TextFormat::Text,
         idempotency_key: String::new(),
+        service_tier: None,
         extra: None,
         verbatim: Some(Arc::new(verbatim)),
     }

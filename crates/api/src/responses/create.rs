@@ -7,11 +7,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mainstay_runtime::Engine;
-use mainstay_wire::responses::{CreateResponse, View};
+use mainstay_wire::responses::View;
 
 use super::{
     follow, input, lookup,
     place::{self, Wanted},
+    prompt,
 };
 use crate::{auth::Authenticated, body::JsonObject, error::Error, idempotency, json::Json, sse, state::AppState};
 
@@ -23,7 +24,7 @@ pub(super) async fn create(
 ) -> Result<Response, Error> {
     let engine = &state.engine;
     let idempotent = idempotency::of(&headers, "responses.create", "", &body.raw)?;
-    let mut request = CreateResponse::read(body.object, engine.default_limits())?;
+    let mut request = prompt::read(engine, &caller, body.object).await?;
     drop(body.raw);
     check_model(engine, &request.spec.model)?;
     let items = input::resolve(engine, &caller, std::mem::take(&mut request.input)).await?;

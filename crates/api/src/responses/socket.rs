@@ -14,7 +14,7 @@ use axum::{
 use mainstay_runtime::{Caller, Follow, task::TaskKind};
 use mainstay_session::{context::Context, feed::What};
 use mainstay_vocabulary::{Item, Object, TurnId};
-use mainstay_wire::responses::{CreateResponse, Frame, View};
+use mainstay_wire::responses::{Frame, View};
 use serde_json::{Value, json};
 use tokio::time::{Interval, Sleep};
 
@@ -22,6 +22,7 @@ use super::{
     create::check_model,
     input,
     place::{self, Wanted},
+    prompt,
 };
 use crate::{auth::Authenticated, body, error::Error, state::AppState};
 
@@ -202,7 +203,7 @@ impl Connection {
         let _memory = body::account(&self.state, text.len())?;
         let mut message = body::parse(text.as_bytes())?;
         let generates = read_envelope(&mut message)?;
-        let mut request = CreateResponse::read(message, engine.default_limits())?;
+        let mut request = prompt::read(&engine, &self.caller, message).await?;
         *named = request.options.previous;
         check_model(&engine, &request.spec.model)?;
         let items = input::resolve(&engine, &self.caller, std::mem::take(&mut request.input)).await?;

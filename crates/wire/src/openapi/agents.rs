@@ -59,7 +59,7 @@ fn configuration() -> Value {
         ("reasoning?", nullable(reasoning)),
         ("text?", nullable(text_options)),
         ("tools?", nullable(list(reference("Tool")))),
-        ("service_tier?", nullable(choice(&["auto", "default"]))),
+        ("service_tier?", nullable(choice(&crate::agents::config::TIERS))),
     ])
 }
 
@@ -95,7 +95,7 @@ fn update() -> Value {
     let agent = object([
         ("model?", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
         ("reasoning?", object([("effort?", effort)])),
-        ("service_tier?", nullable(choice(&["auto", "default"]))),
+        ("service_tier?", nullable(choice(&crate::agents::config::TIERS))),
         ("tools?", nullable(list(reference("Tool")))),
     ]);
     object([

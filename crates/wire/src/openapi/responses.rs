@@ -47,6 +47,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let some_items = json!({ "type": "array", "items": reference("InputItem"), "minItems": 1, "maxItems": 1_000 });
     vec![
         ("ResponseBody", body()),
+        ("Prompt", prompt()),
         ("ToolChoice", tool_choice()),
         ("InputItem", input_item()),
         ("Item", item()),
@@ -76,7 +77,8 @@ fn body() -> Value {
         ("verbosity?", nullable(choice(&["low", "medium", "high"]))),
     ]);
     let mut body = object([
-        ("model", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
+        ("model?", nullable(json!({ "type": "string", "minLength": 1, "maxLength": 256 }))),
+        ("prompt?", nullable(reference("Prompt"))),
         ("input?", nullable(any_of([text(), list(reference("InputItem"))]))),
         ("instructions?", nullable(text())),
         ("previous_response_id?", nullable(text())),
@@ -100,15 +102,22 @@ fn body() -> Value {
         ("truncation?", nullable(choice(&["auto", "disabled"]))),
         ("context_management?", nullable(list(context_management))),
         ("top_logprobs?", nullable(json!({ "type": "integer", "minimum": 0, "maximum": 20 }))),
-        ("service_tier?", nullable(text())),
+        ("service_tier?", nullable(choice(&crate::tier::KNOWN))),
         ("prompt_cache_key?", nullable(text())),
         ("prompt_cache_retention?", nullable(text())),
         ("safety_identifier?", nullable(text())),
         ("metadata?", nullable(reference("Metadata"))),
     ]);
-    body["description"] =
-        json!("`input` may be left out with `previous_response_id` or `conversation`, not with both.");
+    body["description"] = json!(
+        "`input` may be left out with `previous_response_id` or `conversation`, not with both; `model` with `prompt`."
+    );
     body
+}
+
+/// A stored prompt and the values of its variables.
+fn prompt() -> Value {
+    let variables = json!({ "type": "object", "additionalProperties": any_of([text(), any_object()]) });
+    object([("id", text()), ("version?", nullable(text())), ("variables?", nullable(variables))])
 }
 
 fn compact_body() -> Value {
@@ -118,7 +127,7 @@ fn compact_body() -> Value {
         ("instructions?", nullable(text())),
         ("previous_response_id?", nullable(text())),
         ("prompt_cache_key?", nullable(text())),
-        ("service_tier?", nullable(text())),
+        ("service_tier?", nullable(choice(&crate::tier::KNOWN))),
     ]);
     body["description"] = json!("`input` may be left out with `previous_response_id`. Nothing is stored.");
     body
@@ -219,6 +228,7 @@ fn response() -> Value {
         ("truncation", choice(&["auto", "disabled"])),
         ("usage", nullable(reference("Usage"))),
         ("user", nullable_text()),
+        ("prompt?", reference("Prompt")),
     ])
 }
 

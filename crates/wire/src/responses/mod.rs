@@ -8,6 +8,7 @@ pub mod object;
 mod output;
 pub mod page;
 pub mod project;
+pub mod prompt;
 mod stream;
 #[cfg(test)]
 mod tests;
