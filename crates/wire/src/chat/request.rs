@@ -68,6 +68,10 @@ pub fn read(object: Object) -> Result<(Call, Options), Invalid> {
     if let Some(name) = fields.rest().keys().next() {
         need(&mut needs, name);
     }
+    if needs.is_none() && request.input.iter().any(|item| stateless::refers(item)) {
+        // An upstream knows no file of ours: only the canonical form puts it in.
+        request.verbatim = None;
+    }
     Ok((Call { model, request, needs, streams }, options))
 }
 

@@ -62,8 +62,10 @@ pub fn read(object: Object, purpose: Purpose) -> Result<Call, Invalid> {
     if let Some(name) = fields.rest().keys().next() {
         need(&mut needs, name);
     }
-    if needs.is_none() && request.input.iter().any(|item| is_signed_here(item)) {
-        // An upstream would refuse a signature that is not its own: only the canonical form leaves it out.
+    let is_ours = |item: &Item| is_signed_here(item) || stateless::refers(item);
+    if needs.is_none() && request.input.iter().any(|item| is_ours(item)) {
+        // An upstream would refuse a signature that is not its own and knows no file of ours: only the canonical form
+        // leaves the one out and puts the other in.
         request.verbatim = None;
     }
     Ok(Call { model, request, needs, streams })

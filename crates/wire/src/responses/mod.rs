@@ -7,6 +7,7 @@ pub mod item;
 pub mod object;
 mod output;
 pub mod page;
+pub mod passing;
 pub mod project;
 pub mod prompt;
 mod stream;
