@@ -2,6 +2,7 @@
 //! `command` reads a request, `project` folds the range into events and the object. Start with `project::View`.
 
 pub mod command;
+pub mod envelope;
 pub mod input;
 pub mod item;
 pub mod object;
