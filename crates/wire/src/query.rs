@@ -33,10 +33,11 @@ impl Query {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// All values of `name` and of `name[]`.
+    /// All values of `name` and of `name[]`; an empty one counts as absent.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let is_it = move |known: &str| known == name || known.strip_suffix("[]") == Some(name);
-        self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| value.as_str())
+        let found = self.0.iter().filter(move |(known, value)| is_it(known) && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
     }
 
     /// The pairs of `name[key]=value`.
@@ -154,7 +155,8 @@ mod tests {
 
     #[test]
     fn parameters_are_decoded_and_bounded() {
-        let query = Query::parse("limit=7&include%5B%5D=a&include[]=b+c&order=&flag=true&x").unwrap();
+        let query =
+            Query::parse("limit=7&include%5B%5D=a&include[]=&include[]=b+c&include=&order=&flag=true&x").unwrap();
         assert_eq!(query.number("limit", 20, 1..=100).unwrap(), 7);
         assert_eq!(query.number("absent", 20, 1..=100).unwrap(), 20);
         assert_eq!(query.all("include").collect::<Vec<_>>(), ["a", "b c"]);

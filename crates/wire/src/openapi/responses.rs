@@ -47,6 +47,7 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let some_items = json!({ "type": "array", "items": reference("InputItem"), "minItems": 1, "maxItems": 1_000 });
     vec![
         ("ResponseBody", body()),
+        ("InputTokensBody", input_tokens_body()),
         ("Prompt", prompt()),
         ("ToolChoice", tool_choice()),
         ("InputItem", input_item()),
@@ -108,9 +109,29 @@ fn body() -> Value {
         ("safety_identifier?", nullable(text())),
         ("metadata?", nullable(reference("Metadata"))),
     ]);
+    let one_of = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
+    body["allOf"] = json!([
+        { "anyOf": one_of(&["model", "prompt"]) },
+        { "anyOf": one_of(&["input", "previous_response_id", "conversation"]) },
+    ]);
     body["description"] = json!(
         "`input` may be left out with `previous_response_id` or `conversation`, not with both; `model` with `prompt`."
     );
+    body
+}
+
+/// A Response's that is not made.
+fn input_tokens_body() -> Value {
+    let mut body = body();
+    body["required"] = json!(["model"]);
+    body["description"] = json!("What a Response would be made of.");
+    if let Some(body) = body.as_object_mut() {
+        body.remove("allOf");
+    }
+    if let Some(known) = body["properties"].as_object_mut() {
+        known.retain(|name, _| !["prompt", "stream", "background", "store"].contains(&name.as_str()));
+        known.insert("model".to_owned(), json!({ "type": "string", "minLength": 1, "maxLength": 256 }));
+    }
     body
 }
 
@@ -129,6 +150,7 @@ fn compact_body() -> Value {
         ("prompt_cache_key?", nullable(text())),
         ("service_tier?", nullable(choice(&crate::tier::KNOWN))),
     ]);
+    body["anyOf"] = json!([{ "required": ["input"] }, { "required": ["previous_response_id"] }]);
     body["description"] = json!("`input` may be left out with `previous_response_id`. Nothing is stored.");
     body
 }
