@@ -156,8 +156,9 @@ class Responses:
         calls = [(item.name, json.loads(item.arguments)) for item in reply.output if item.type == "function_call"]
         thoughts = [item for item in reply.output if item.type == "reasoning"]
         thought = "".join(part.text for item in thoughts for part in [*(item.content or []), *item.summary])
-        usage = reply.usage
-        return reply.output_text, thought, calls, (usage.input_tokens, usage.input_tokens_details.cached_tokens, usage.output_tokens)
+        usage, details = reply.usage, reply.usage.input_tokens_details
+        cached = details.cached_tokens if details else 0
+        return reply.output_text, thought, calls, (usage.input_tokens, cached, usage.output_tokens)
 
     def stream(self, model, history, **options):
         with self.client.responses.stream(model=model, input=history, store=False, **options) as stream:

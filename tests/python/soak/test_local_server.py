@@ -14,8 +14,9 @@ from conftest import ROOT, Server
 from test_gateway import Chat, Messages, Responses
 
 ENGINE = pathlib.Path(os.environ.get("MAINSTAY_ENGINE_BIN", ROOT / "target/release/mainstay"))
-# The one that the tests of the engine compute with; whoever has another names its file.
-MODEL = os.environ.get("MAINSTAY_ENGINE_MODEL", ROOT / "target/models/smollm2-135m-instruct.gguf")
+# The one that the soak installs; whoever has another names its file.
+INSTALLED = ROOT / "target/tmp/local-server/models/smollm2-135m-instruct.gguf"
+MODEL = os.environ.get("MAINSTAY_ENGINE_MODEL", INSTALLED)
 CONFIG = f"""
 [[provider]]
 name = "engine"
