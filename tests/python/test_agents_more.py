@@ -259,3 +259,57 @@ def test_an_automation_fires_once_however_often_the_server_is_killed(told):
         (done,) = delivered(client.beta.agents, made.id)
         sessions = list(client.beta.agents.sessions.list(extra_query={"metadata[of]": "once"}))
         assert [session.id for session in sessions] == [done.session_id]
+
+
+# Where a firing can be cut off: two fire at once, each with its delivery; the counts are of one process's life.
+CUTS = [
+    *[("OutcomeDecided", count) for count in (1, 2, 3, 4)],
+    *[("OutcomeCommitted", count) for count in (1, 2, 3, 4)],
+    *[("CommandDecided", count) for count in (1, 2)],
+    *[("CommandCommitted", count) for count in (1, 2)],
+    ("IntentCommitted", 1),
+]
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """A server that is killed at a named point of a commit, and the session that one of its automations tells."""
+    server = Server(tmp_path_factory.mktemp("cut"))
+    with server.client() as client:
+        session = client.beta.agents.sessions.create(agent={"model": MODEL}, environment={"type": "none"}, input="hello")
+        idle(client.beta.agents, session.id)
+    yield server, session.id
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize(("point", "count"), CUTS, ids=str)
+def test_an_automation_delivers_once_wherever_it_is_cut_off(cut, monkeypatch, point, count):
+    server, told = cut
+    name = f"{point}-{count}"
+    with server.client() as client:
+        automations, at = client.beta.agents.automations, int(time.time()) + 1
+        targets = [
+            new_session(metadata={"of": name}),
+            {"type": "existing_session", "session_id": told, "instructions": f"told at {name}"},
+        ]
+        made = [automations.create(type="once", name="n", run_at=at, target=target) for target in targets]
+    assert server.stop() == 0
+    monkeypatch.setenv("MAINSTAY_FAULT_KILL", f"{point}:{count}")
+    server.start()
+    assert server.process.wait(PATIENCE_S) == -9, "it was not cut off"
+    server.stop()
+    monkeypatch.delenv("MAINSTAY_FAULT_KILL")
+    server.start()
+    with server.client() as client:
+        agents = client.beta.agents
+        ((begun,), (said,)) = [delivered(agents, automation.id) for automation in made]
+        sessions = list(agents.sessions.list(extra_query={"metadata[of]": name}))
+        assert [session.id for session in sessions] == [begun.session_id]
+        assert said.session_id == told
+        for session in (begun.session_id, told):
+            idle(agents, session)
+        items = [list(agents.sessions.items.list(session, limit=100)) for session in (begun.session_id, told)]
+        asked = [item for item in items[0] if getattr(item, "role", None) == "user"]
+        assert len(asked) == 1, "an input is there once"
+        said = json.dumps([item.to_dict(mode="json") for item in items[1] if getattr(item, "role", None) == "user"])
+        assert said.count(f'"told at {name}"') == 1, "a session is told once"

@@ -29,8 +29,8 @@ What the `openai` SDK {version} can ask for under `client.beta.agents`, and what
 `/openai/v1`. This page is written by `tests/python/test_agents_table.py`, which asks for each of them.
 
 What is refused is refused by name: 400 with the `code` below. So are parameters that would change what an agent does and
-that are not served: environments but `none`, `vault_ids`, `spend_control`, `review: auto_review`, `multi_agent`, service
-tiers but `auto` and `default`, tools but functions.
+that are not served: environments but `none`, `vault_ids`, `spend_control`, `review: auto_review`, `multi_agent`, tools but
+functions.
 
 - Automations: a schedule is a crontab's five fields in a time zone. A time of day that a clock set forward leaves out
   comes as much later, one that comes twice counts the first time; an interval (`*` in the hours) goes by the clock on the

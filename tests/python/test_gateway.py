@@ -1,6 +1,8 @@
 """Stateless inferences: each client family against each upstream family, by the vendors' own SDKs. The upstream checks
 what it is sent against the types of the vendors' parameters."""
 
+import base64
+import functools
 import json
 
 import anthropic
@@ -154,8 +156,9 @@ class Responses:
         calls = [(item.name, json.loads(item.arguments)) for item in reply.output if item.type == "function_call"]
         thoughts = [item for item in reply.output if item.type == "reasoning"]
         thought = "".join(part.text for item in thoughts for part in [*(item.content or []), *item.summary])
-        usage = reply.usage
-        return reply.output_text, thought, calls, (usage.input_tokens, usage.input_tokens_details.cached_tokens, usage.output_tokens)
+        usage, details = reply.usage, reply.usage.input_tokens_details
+        cached = details.cached_tokens if details else 0
+        return reply.output_text, thought, calls, (usage.input_tokens, cached, usage.output_tokens)
 
     def stream(self, model, history, **options):
         with self.client.responses.stream(model=model, input=history, store=False, **options) as stream:
@@ -266,6 +269,7 @@ def test_a_call_of_the_upstreams_own_format_loses_no_field(gateway, upstream):
     cases = [
         ("/v1/chat/completions", "openai-chat", {"messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 2}}),
         ("/v1/messages", "anthropic", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9, "inference_geo": "eu"}),
+        ("/v1/responses", "openai-responses", {"input": "hi", "store": False, "moderation": {"model": "m"}}),
     ]
     for path, kind, body in cases:
         body = {"model": f"via-{kind}", **body}
@@ -276,6 +280,33 @@ def test_a_call_of_the_upstreams_own_format_loses_no_field(gateway, upstream):
         assert {**body, **changed} == {"stream": False, **sent}
         frames = raw.frames(path, lambda frame: b"[DONE]" in frame or b"message_stop" in frame, method="POST", body={**body, "stream": True})
         assert any(b'"novel"' in frame for frame in frames), frames
+
+
+def test_what_a_response_needs_of_this_server_is_put_in(gateway, upstream):
+    """Only what is stateless is passed on as it came: a stored file, a key for repeats and a stored response are ours."""
+    client = openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key, timeout=PATIENCE_S, max_retries=0)
+    ask = functools.partial(client.responses.create, model="via-openai-responses", store=False)
+    assert ask(input="hello").id == "resp_up"
+    stored = client.files.create(file=("a.txt", b"the content"), purpose="user_data")
+    part = {"type": "input_file", "file_id": stored.id}
+    ask(input=[{"role": "user", "content": [{"type": "input_text", "text": "read"}, part]}])
+    assert base64.b64encode(b"the content").decode() in json.dumps(last_body(upstream))
+    for path, shape in (("/v1/chat/completions", {"type": "file", "file": {"file_id": stored.id}}),
+                        ("/v1/messages", {"type": "document", "source": {"type": "file", "file_id": stored.id}})):
+        family = "openai-chat" if "chat" in path else "anthropic"
+        message = {"role": "user", "content": [{"type": "text", "text": "read"}, shape]}
+        body = {"model": f"via-{family}", "messages": [message], "max_tokens": 9}
+        assert gateway.raw().post(path, body).status == 200
+        assert "the content" in (sent := json.dumps(last_body(upstream))) or base64.b64encode(b"the content").decode() in sent
+    keyed = {"Idempotency-Key": "once"}
+    assert ask(input="hello", extra_headers=keyed).id != "resp_up"
+    with pytest.raises(openai.ConflictError):
+        ask(input="hello", extra_headers=keyed)
+    first = client.responses.create(model="via-openai-responses", input="hello")
+    assert ask(input="again", previous_response_id=first.id).id != "resp_up"
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.responses.create(model="via-openai-responses", input="hello", extra_body={"moderation": {"model": "m"}})
+    assert refused.value.param == "moderation"
 
 
 def test_what_another_format_cannot_say_is_refused_by_name(gateway, upstream):

@@ -91,6 +91,7 @@ def test_agents_keep_their_versions(beta, agent):
     assert [beta.agents.retrieve(agent.id, version=number) for number in (1, 2, 3)] == [agent, second, third]
     assert beta.agents.retrieve(agent.id) == third
     assert list(beta.agents.versions.list(agent.id, limit=2)) == [third, second, agent]
+    assert list(beta.agents.versions.list(agent.id, limit=100)) == [third, second, agent]
     for number in (4, 2**32 - 1):
         with pytest.raises(anthropic.NotFoundError):
             beta.agents.retrieve(agent.id, version=number)

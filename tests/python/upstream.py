@@ -38,6 +38,9 @@ SHAPES = {
 }
 
 
+# What real clients say beyond the SDK's types, and the vendor takes.
+BEYOND = {"/v1/responses": {"client_metadata"}}
+
 # What a request may say that names a beta in its headers.
 BETA = {"/v1/messages": beta.message_create_params.MessageCreateParamsStreaming}
 
@@ -47,14 +50,22 @@ def adapter(shape):
     return pydantic.TypeAdapter(shape)
 
 
+def plain(item):
+    """A thought whose content Codex sends as null, as the vendor takes it."""
+    is_null = isinstance(item, dict) and item.get("type") == "reasoning" and item.get("content", 0) is None
+    return {name: value for name, value in item.items() if name != "content"} if is_null else item
+
+
 def check(path, body, headers):
     """What is wrong with a body, or None."""
     is_beta = any(name.lower() == "anthropic-beta" for name in headers)
     shape = BETA.get(path, SHAPES[path]) if is_beta else SHAPES[path]
+    body = {name: value for name, value in body.items() if name not in BEYOND.get(path, ())}
     unknown = set(body) - set(typing.get_type_hints(shape))
     if unknown:
         return f"unknown parameters {sorted(unknown)}"
-    body = dict(body)
+    if isinstance(body.get("input"), list):
+        body["input"] = [plain(item) for item in body["input"]]
     if path != "/v1/embeddings" and not path.endswith("count_tokens"):
         body["stream"] = True
     try:

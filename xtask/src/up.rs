@@ -3,7 +3,7 @@
 
 pub(crate) mod build;
 mod live;
-mod server;
+pub(crate) mod server;
 pub(crate) mod tools;
 
 use std::{
@@ -97,7 +97,7 @@ pub(crate) fn build(without_local: bool) -> Result<Tools> {
 }
 
 /// Installs the model by the binary, which shows how far it is.
-fn model(binary: &Path, data: &Path) -> Result<()> {
+pub(crate) fn model(binary: &Path, data: &Path) -> Result<()> {
     let mut command = Command::new(binary);
     command.args(["pull", MODEL, "--data"]).arg(data);
     if !answers("python3", &["-m", "pip", "--version"]) {

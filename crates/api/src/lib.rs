@@ -25,6 +25,7 @@ mod serve;
 mod sse;
 mod state;
 
+pub use files::form::read as read_form;
 pub use router::router;
 pub use serve::{Served, serve};
 pub use state::Settings;

@@ -1,171 +1,28 @@
-//! Query strings: known parameters by name, with errors that name them. Unknown ones are tolerated.
+//! The query string of a request, read before its handler.
+
+use std::ops::Deref;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
-use mainstay_vocabulary::Timestamp;
-use mainstay_wire::managed::time;
+pub(crate) use mainstay_wire::query::Times;
 
 use crate::error::Error;
 
-/// Most parameters that are looked at.
-const MAX_PARAMETERS: usize = 64;
-
 /// The parameters of a request, in order.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(Vec<(String, String)>);
+pub(crate) struct Query(mainstay_wire::query::Query);
 
 impl<S: Sync> FromRequestParts<S> for Query {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Error> {
-        Self::parse(parts.uri.query().unwrap_or_default())
+        Ok(Self(mainstay_wire::query::Query::parse(parts.uri.query().unwrap_or_default())?))
     }
 }
 
-impl Query {
-    /// Reads `a=1&b=2`.
-    pub(crate) fn parse(text: &str) -> Result<Self, Error> {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty()).take(MAX_PARAMETERS);
-        pairs.map(pair).collect::<Result<_, _>>().map(Self)
-    }
+impl Deref for Query {
+    type Target = mainstay_wire::query::Query;
 
-    /// The last value of `name`; an empty one counts as absent.
-    pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.iter().rev().find(|(known, _)| known == name);
-        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
-    }
-
-    /// All values of `name` and of `name[]`.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let is_it = move |known: &str| known == name || known.strip_suffix("[]") == Some(name);
-        self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| value.as_str())
-    }
-
-    /// The pairs of `name[key]=value`.
-    pub(crate) fn pairs<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-        let key = move |known: &'a str| known.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']');
-        self.0.iter().filter_map(move |(known, value)| Some((key(known)?, value.as_str())))
-    }
-
-    /// One of `allowed`.
-    pub(crate) fn choice(&self, name: &str, allowed: &[&'static str]) -> Result<Option<&'static str>, Error> {
-        let Some(text) = self.get(name) else { return Ok(None) };
-        allowed
-            .iter()
-            .find(|known| **known == text)
-            .map(|known| Some(*known))
-            .ok_or_else(|| Error::invalid(format!("'{name}' must be one of {}.", allowed.join(", "))).with_param(name))
-    }
-
-    /// `true` or `false`.
-    pub(crate) fn flag(&self, name: &str, default: bool) -> Result<bool, Error> {
-        match self.get(name) {
-            None => Ok(default),
-            Some("true" | "True" | "1") => Ok(true),
-            Some("false" | "False" | "0") => Ok(false),
-            Some(_) => Err(Error::invalid(format!("'{name}' must be true or false.")).with_param(name)),
-        }
-    }
-
-    /// A whole number within bounds.
-    pub(crate) fn number(&self, name: &str, default: u64, range: std::ops::RangeInclusive<u64>) -> Result<u64, Error> {
-        let Some(text) = self.get(name) else { return Ok(default) };
-        text.parse().ok().filter(|number| range.contains(number)).ok_or_else(|| {
-            let message = format!("'{name}' must be a whole number from {} to {}.", range.start(), range.end());
-            Error::invalid(message).with_param(name)
-        })
-    }
-}
-
-/// Bounds of when something was made, each with whether it counts itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Times {
-    from: Option<(Timestamp, bool)>,
-    until: Option<(Timestamp, bool)>,
-}
-
-impl Times {
-    /// Whether an instant lies within.
-    pub(crate) fn hold(&self, at: Timestamp) -> bool {
-        let is_from = self.from.is_none_or(|(from, counts)| at > from || counts && at == from);
-        is_from && self.until.is_none_or(|(until, counts)| at < until || counts && at == until)
-    }
-}
-
-impl Query {
-    /// `created_at[gt]`, `[gte]`, `[lt]` and `[lte]`, as RFC 3339. Of two bounds of one side the stricter holds.
-    pub(crate) fn times(&self) -> Result<Times, Error> {
-        let mut times = Times::default();
-        for (bound, text) in self.pairs("created_at") {
-            let at = time::read(text).filter(|_| ["gt", "gte", "lt", "lte"].contains(&bound)).ok_or_else(|| {
-                let param = format!("created_at[{bound}]");
-                Error::invalid(format!("'{param}' must be gt, gte, lt or lte with an RFC 3339 time.")).with_param(param)
-            })?;
-            let counts = bound.ends_with('e');
-            if bound.starts_with('g') {
-                let known = times.from.filter(|(known, counted)| (*known, !counted) > (at, !counts));
-                times.from = known.or(Some((at, counts)));
-            } else {
-                let known = times.until.filter(|(known, counted)| (*known, *counted) < (at, counts));
-                times.until = known.or(Some((at, counts)));
-            }
-        }
-        Ok(times)
-    }
-}
-
-fn pair(text: &str) -> Result<(String, String), Error> {
-    let (name, value) = text.split_once('=').unwrap_or((text, ""));
-    Ok((decode(name)?, decode(value)?))
-}
-
-/// Percent-decoding, `+` as space.
-fn decode(text: &str) -> Result<String, Error> {
-    let wrong = || Error::invalid("The query string is not properly encoded.");
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16)).ok_or_else(wrong);
-                let value = digit()? * 16 + digit()?;
-                u8::try_from(value).map_err(|_| wrong())?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| wrong())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded_and_bounded() {
-        let query = Query::parse("limit=7&include%5B%5D=a&include[]=b+c&order=&flag=true&x").unwrap();
-        assert_eq!(query.number("limit", 20, 1..=100).unwrap(), 7);
-        assert_eq!(query.number("absent", 20, 1..=100).unwrap(), 20);
-        assert_eq!(query.all("include").collect::<Vec<_>>(), ["a", "b c"]);
-        assert_eq!(query.get("order"), None);
-        let tagged = Query::parse("metadata[a]=1&metadata%5Bb%5D=2&metadata=3&metadat[c]=4").unwrap();
-        assert_eq!(tagged.pairs("metadata").collect::<Vec<_>>(), [("a", "1"), ("b", "2")]);
-        assert_eq!(query.choice("x", &["y"]).unwrap(), None);
-        assert_eq!(Query::parse("x=z").unwrap().choice("x", &["y"]).unwrap_err().param.as_deref(), Some("x"));
-        assert!(query.flag("flag", false).unwrap());
-        for (text, name) in [("n=0", "n"), ("n=101", "n"), ("n=-1", "n"), ("n=x", "n"), ("n=99999999999999999999", "n")]
-        {
-            let error = Query::parse(text).unwrap().number(name, 1, 1..=100).unwrap_err();
-            assert_eq!(error.param.as_deref(), Some(name), "{text}");
-        }
-        let times = "created_at[gte]=1970-01-01T00:00:01Z&created_at[gt]=1970-01-01T00:00:01Z&created_at[lte]=1970-01-01T00:00:02Z";
-        let times = Query::parse(times).unwrap().times().unwrap();
-        assert_eq!([1_000, 1_001, 2_000, 2_001].map(|at| times.hold(Timestamp(at))), [false, true, true, false]);
-        let wrong = Query::parse("created_at[near]=1970-01-01T00:00:01Z").unwrap().times().unwrap_err();
-        assert_eq!(wrong.param.as_deref(), Some("created_at[near]"));
-        assert!(Query::parse("created_at[gt]=yesterday").unwrap().times().is_err());
-        for text in ["%", "a=%4", "a=%zz", "a=%ff", "%+1=2"] {
-            assert_eq!(Query::parse(text).unwrap_err().status, 400, "{text}");
-        }
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }

@@ -16,7 +16,7 @@ use mainstay_wire::{
     responses::{
         CreateResponse,
         input::{self, Element},
-        item,
+        item, passing, prompt,
     },
 };
 use serde_json::Value;
@@ -37,6 +37,10 @@ pub fn check(bytes: &[u8]) {
         if let Ok(request) = same(|| read(body.clone(), Limits::default())) {
             respond(&request, &mut random);
         }
+    }
+    prompted(&body);
+    if let Some(call) = same(|| passing::read(&body)) {
+        encoded::check(&Request { upstream_model: call.model, ..call.request }, &mut random);
     }
     if let Ok(created) = same(|| CreateConversation::read(body.clone())) {
         shown(&created.items);
@@ -90,6 +94,7 @@ pub(crate) fn asked(spec: &Spec, input: Vec<Arc<Item>>) -> Request {
         reasoning: spec.reasoning.clone(),
         text: spec.text.clone(),
         idempotency_key: String::new(),
+        service_tier: spec.service_tier.clone(),
         extra: spec.extra.clone(),
         verbatim: None,
     }
@@ -113,6 +118,17 @@ pub(crate) fn show(item: &Item) {
     let again = input::read_list(vec![json], "input").map(|read| read.len());
     assert_eq!(again, Ok(1), "an item that was shown is not taken back");
     assert!(agents::item::input(id, item, "turn_1").is_object(), "an item that is no object");
+}
+
+/// A stored prompt fills what the request leaves out, and the reader takes what comes of it or says why not.
+fn prompted(body: &Object) {
+    let mut rest = body.clone();
+    let Ok(Some(reference)) = same(|| prompt::take(&mut body.clone())) else { return };
+    let _ = prompt::take(&mut rest);
+    let version = anthropic::version(agents::command::create_agent(body.clone()).ok());
+    if reference.fill(&version, &mut rest).is_ok() {
+        let _ = same(|| CreateResponse::read(rest.clone(), prompt::limits(&version, Limits::default())));
+    }
 }
 
 fn stored(body: &Object) {

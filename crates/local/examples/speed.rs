@@ -101,6 +101,7 @@ fn request(text: &str, tokens: u64, key: &str) -> Request {
         reasoning: Reasoning::default(),
         text: TextFormat::Text,
         idempotency_key: key.to_owned(),
+        service_tier: None,
         extra: None,
         verbatim: None,
     }

@@ -96,6 +96,11 @@ impl Engine {
         }
     }
 
+    /// Whether the deployment that would serve the model first speaks this format.
+    pub fn speaks(&self, model: &str, format: Format) -> bool {
+        self.inner.deployments.pick(model, 0).is_some_and(|first| will_do(first, Some(format)))
+    }
+
     /// Counts the tokens of a prompt, upstream where it can be asked. Costs nothing and is not booked.
     ///
     /// # Errors

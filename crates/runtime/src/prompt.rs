@@ -56,6 +56,7 @@ pub fn request_of(spec: &Spec, input: Vec<Arc<Item>>) -> Request {
         reasoning: spec.reasoning.clone(),
         text: spec.text.clone(),
         idempotency_key: String::new(),
+        service_tier: spec.service_tier.clone(),
         extra: spec.extra.clone(),
         verbatim: None,
     }

@@ -18,8 +18,9 @@ use crate::{
 /// Index rows of versions: by agent id and number, each with the sequence of its `AgentSaved`.
 const VERSIONS: &str = "agent_version";
 
-/// Most versions in one answer: each is read from the journal.
-const MAX_LISTED: usize = 100;
+/// Most versions in one answer, each of them read from the journal: a page of a hundred, and one that tells whether more
+/// follow.
+const MAX_LISTED: usize = 101;
 
 /// The rows of the versions that a batch makes.
 pub(crate) fn index(before: &State, events: &[Arc<Event>]) -> Vec<IndexChange> {

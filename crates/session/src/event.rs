@@ -410,8 +410,8 @@ pub struct TurnStarted {
     pub unanswered: Vec<CallId>,
 }
 
-/// The projectors' version now.
-pub const PROJECTOR: u32 = 1;
+/// The projectors' version now. 1: a Response's `service_tier` was always `default`. 2: it is what the provider reported.
+pub const PROJECTOR: u32 = 2;
 
 const fn first_projector() -> u32 {
     1

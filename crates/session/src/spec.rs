@@ -52,6 +52,9 @@ pub struct Spec {
     /// What happens to a prompt that does not fit.
     #[serde(default, skip_serializing_if = "Truncation::is_disabled")]
     pub truncation: Truncation,
+    /// Which of the provider's service tiers is asked for, by OpenAI's words; `None` leaves it to the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
     /// Parameters that only one provider format knows; sent where the deployment speaks it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extra: Option<Arc<Extra>>,
@@ -86,6 +89,7 @@ impl Spec {
             limits: Limits::default(),
             compaction: None,
             truncation: Truncation::Disabled,
+            service_tier: None,
             extra: None,
             echo: Object::new(),
         }

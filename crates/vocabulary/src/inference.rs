@@ -40,6 +40,9 @@ pub struct Request {
     pub text: TextFormat,
     /// The same for every attempt of one effect; sent as a header where the provider takes one.
     pub idempotency_key: String,
+    /// Which of the provider's service tiers is asked for, by OpenAI's words (`auto`, `default`, `flex`, `scale`,
+    /// `priority`); free text because vendors add to them. A hint: a provider without such a tier is asked without it.
+    pub service_tier: Option<String>,
     /// Parameters that only one format knows; sent where the provider speaks it, else left out.
     pub extra: Option<Arc<Extra>>,
     /// The client's own request, where client and provider may speak the same format.
@@ -58,7 +61,7 @@ pub enum Format {
     AnthropicMessages,
 }
 
-/// Parameters of one format that have no canonical meaning (`prompt_cache_key`, `service_tier`, `metadata`…).
+/// Parameters of one format that have no canonical meaning (`prompt_cache_key`, `metadata`…).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Extra {
     /// Whose parameters these are.

@@ -12,6 +12,8 @@ pub mod managed;
 pub mod messages;
 pub mod native;
 pub mod openapi;
+pub mod query;
 pub mod responses;
 pub mod stateless;
+mod tier;
 pub mod webhook;

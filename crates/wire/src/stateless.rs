@@ -1,15 +1,15 @@
 //! What the wires of stateless inferences share: a request as read, and the pieces of an answer as they come.
 
 use mainstay_vocabulary::{
-    Content, Item, Object, Role,
+    Content, Item, Object, Role, SessionId,
     inference::{Delta, Format, Reasoning, Request, Sampling, TextFormat, Verbatim},
-    item::ItemKind,
+    item::{ItemKind, ToolOutput},
     tool::ToolChoice,
 };
 use serde_json::Value;
 use std::sync::Arc;
 
-use crate::fields::Invalid;
+use crate::{fields::Invalid, responses::item::STORED};
 
 /// Most messages of a request: what a session takes at once.
 pub const MAX_MESSAGES: usize = mainstay_session::turn::MAX_ITEMS;
@@ -59,6 +59,7 @@ pub(crate) fn request(verbatim: Verbatim) -> Request {
         reasoning: Reasoning::default(),
         text: TextFormat::Text,
         idempotency_key: String::new(),
+        service_tier: None,
         extra: None,
         verbatim: Some(Arc::new(verbatim)),
     }
@@ -72,6 +73,21 @@ pub(crate) const fn verbatim(format: Format, body: Object, streams: bool) -> Ver
 /// A message.
 pub(crate) const fn message(role: Role, content: Vec<Content>) -> Item {
     Item::Message { role, content, phase: None }
+}
+
+/// Whether an item refers to a file that is stored here. An upstream may have files of its own, by ids of other shapes.
+pub(crate) fn refers(item: &Item) -> bool {
+    let contents = match item {
+        Item::Message { content, .. } => content.as_slice(),
+        Item::ToolResult { output: ToolOutput::Content(parts), .. } => parts.as_slice(),
+        _ => &[],
+    };
+    contents.iter().any(|content| match content {
+        Content::Image { url, .. } | Content::File { url, .. } => {
+            url.strip_prefix(STORED).is_some_and(|id| id.parse::<SessionId>().is_ok())
+        }
+        _ => false,
+    })
 }
 
 /// Notes the first parameter that only one format can carry.

@@ -14,8 +14,9 @@ from conftest import ROOT, Server
 from test_gateway import Chat, Messages, Responses
 
 ENGINE = pathlib.Path(os.environ.get("MAINSTAY_ENGINE_BIN", ROOT / "target/release/mainstay"))
-# The one that the tests of the engine compute with; whoever has another names its file.
-MODEL = os.environ.get("MAINSTAY_ENGINE_MODEL", ROOT / "target/models/smollm2-135m-instruct.gguf")
+# The one that the soak installs; whoever has another names its file.
+INSTALLED = ROOT / "target/tmp/local-server/models/smollm2-135m-instruct.gguf"
+MODEL = os.environ.get("MAINSTAY_ENGINE_MODEL", INSTALLED)
 CONFIG = f"""
 [[provider]]
 name = "engine"
@@ -69,7 +70,13 @@ def test_text_whole_and_streamed(family, model):
 
 
 def test_a_schema_is_kept_to(family, model):
-    told = family.read(family.ask(model, family.say("What is six times seven?"), **family.as_json()))[0]
+    """The engine holds an answer to its schema wherever the schema arrives as a parameter: seven of the nine pairs. To a
+    model that is not Claude the anthropic codec tells it in words, which nothing makes a small model obey: there only the
+    exchange is looked at. A client of Messages sends the parameter itself."""
+    told, _, _, usage = family.read(family.ask(model, family.say("What is six times seven?"), **family.as_json()))
+    if model == "via-anthropic" and family.family != "anthropic":
+        assert told.strip() and usage[0] > 5 and usage[2] > 0, usage
+        return
     answer = json.loads(told)
     assert list(answer) == ["answer"] and isinstance(answer["answer"], int)
 

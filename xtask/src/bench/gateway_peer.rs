@@ -19,8 +19,10 @@ use crate::process::{answers, expect_success, in_root, root};
 const PINS: &str = "xtask/bench/gateway-requirements.txt";
 const ENVIRONMENT: &str = "target/bench-gateways";
 const PYTHON: &str = "target/bench-gateways/bin/python";
-/// What is installed from the Node registry, and where.
-const NODE_PACKAGE: &str = "@portkey-ai/gateway@1.15.2";
+/// What is installed from the Node registry, and where. Portkey takes any later 1.x of its server library; since 1.14 that
+/// hands on the headers of a fetched answer as they are, immutable, and Portkey answers 500 to every stream.
+const NODE_PACKAGE: &str = r#"{ "private": true, "dependencies": { "@portkey-ai/gateway": "1.15.2" },
+  "overrides": { "@hono/node-server": "1.13.7" } }"#;
 const NODE_FOLDER: &str = "target/bench-node";
 /// Longest wait for one to serve: the slowest imports a great deal first.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -167,9 +169,13 @@ fn tensorzero(folder: &Path, upstream: &str) -> Result<Begun> {
 
 fn portkey(_: &Path, _: &str) -> Result<Begun> {
     let program = root().join(NODE_FOLDER).join("node_modules/@portkey-ai/gateway/build/start-server.js");
-    if !program.exists() {
+    let package = root().join(NODE_FOLDER).join("package.json");
+    if !program.exists() || fs::read_to_string(&package).is_ok_and(|made_from| made_from != NODE_PACKAGE) {
+        // What was made from another package would keep its versions.
+        let _ = fs::remove_dir_all(root().join(NODE_FOLDER));
         fs::create_dir_all(root().join(NODE_FOLDER)).context(NODE_FOLDER)?;
-        expect_success(&mut in_root("npm", &["install", "--silent", "--prefix", NODE_FOLDER, NODE_PACKAGE]))?;
+        fs::write(&package, NODE_PACKAGE).context("the package of the peers from the Node registry")?;
+        expect_success(&mut in_root("npm", &["install", "--silent", "--prefix", NODE_FOLDER]))?;
     }
     let port = free_port()?;
     let mut command = Command::new("node");

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::{
     phase::{Outcome, Phase},
-    process::{cargo, expect_success, in_root},
+    process::{cargo, expect_success, in_root, root},
     test::{FAULTS, node, python},
     up::{self, tools},
 };
@@ -18,6 +18,9 @@ const CHECKOUT: &str = "MAINSTAY_OPEN_RESPONSES";
 const SUITE_NEEDS: [&str; 2] = ["bun@1.4.5", "zod@3.25.76"];
 /// Where that is installed.
 const SUITE: &str = "target/node/open-responses";
+
+/// Where the model of the embedded engine is installed; the tests look for it there.
+const ENGINE_DATA: &str = "target/tmp/local-server";
 
 /// The phases, in the order of `cargo xtask soak --list`.
 pub(super) fn phases() -> Vec<Phase> {
@@ -56,6 +59,8 @@ fn local_server() -> Result<Outcome> {
         return Ok(Outcome::Skipped(format!("{error:#}")));
     }
     up::build(false)?;
+    let data = root().join(ENGINE_DATA);
+    up::model(&up::server::binary(), &data)?;
     prepare()?;
     tests("test_local_server.py")
 }

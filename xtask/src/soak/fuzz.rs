@@ -39,7 +39,7 @@ struct Target {
     starts: &'static str,
 }
 
-const TARGETS: [Target; 5] = [
+const TARGETS: [Target; 8] = [
     Target {
         name: "decode_chat",
         words: "fuzz/streams.dict",
@@ -57,6 +57,9 @@ const TARGETS: [Target; 5] = [
     },
     Target { name: "wire_openai", words: "fuzz/bodies.dict", starts: "fuzz/seeds/wire_openai" },
     Target { name: "wire_anthropic", words: "fuzz/bodies.dict", starts: "fuzz/seeds/wire_anthropic" },
+    Target { name: "socket", words: "fuzz/bodies.dict", starts: "fuzz/seeds/socket" },
+    Target { name: "form", words: "fuzz/forms.dict", starts: "fuzz/seeds/form" },
+    Target { name: "query", words: "fuzz/queries.dict", starts: "fuzz/seeds/query" },
 ];
 
 /// The soak: all targets one after another, or the one that was named.

@@ -179,6 +179,6 @@ fn tail(log: &Path) -> String {
 }
 
 /// The binary.
-pub(super) fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     root().join(super::build::BINARY)
 }

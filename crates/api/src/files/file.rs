@@ -26,17 +26,17 @@ pub(super) async fn create(
     // Content that came before it was known what it is for.
     let mut early = None;
     for _ in 0..form::MAX_FIELDS {
-        let Some(mut field) = form::next(&state, &mut body).await? else { break };
+        let Some(mut field) = form::next(form::idle(&state), &mut body).await? else { break };
         let name = field.name().unwrap_or_default().to_owned();
         if name != "file" {
-            let text = form::text(&state, field).await?;
+            let text = form::text(form::idle(&state), field).await?;
             said.take(&name, text)?;
             continue;
         }
         let (file_name, media_type) =
             (field.file_name().unwrap_or_default().to_owned(), field.content_type().map(str::to_owned));
         if !said.is_ready() {
-            let content = form::whole(&state, &mut field, state.settings.body_limit).await?;
+            let content = form::whole(form::idle(&state), &mut field, state.settings.body_limit).await?;
             let late = "Send 'purpose' before the content of a file as large as this.";
             let content = content.ok_or_else(|| Error::too_large(late).with_param("purpose").closing())?;
             early = Some((file_name, media_type, content));

@@ -1,10 +1,18 @@
 //! Forms with a file's content: fields first, then pieces as they arrive, each within bounds of size and time.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::extract::multipart::{Field, Multipart, MultipartError};
+use axum::{
+    body::Body,
+    extract::{
+        FromRequest, Request,
+        multipart::{Field, Multipart, MultipartError},
+    },
+    http::header::CONTENT_TYPE,
+};
 use bytes::{Bytes, BytesMut};
 use data_encoding::BASE64;
+use futures_util::stream;
 use mainstay_runtime::Caller;
 use mainstay_session::{
     Command, State,
@@ -18,19 +26,26 @@ use crate::{error::Error, state::AppState};
 
 /// Longest text field, bytes.
 const MAX_FIELD: usize = 4_096;
+/// How long a piece that is there already may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Most fields of one form.
 pub(super) const MAX_FIELDS: usize = 16;
 
+/// How long a piece of a form may take to arrive.
+pub(super) fn idle(state: &AppState) -> Duration {
+    Duration::from_millis(state.settings.body_idle_ms)
+}
+
 /// The next field of a form.
-pub(super) async fn next<'a>(state: &AppState, form: &'a mut Multipart) -> Result<Option<Field<'a>>, Error> {
-    within(state, form.next_field()).await
+pub(super) async fn next<'a>(idle: Duration, form: &'a mut Multipart) -> Result<Option<Field<'a>>, Error> {
+    within(idle, form.next_field()).await
 }
 
 /// A field's text.
-pub(super) async fn text(state: &AppState, mut field: Field<'_>) -> Result<String, Error> {
+pub(super) async fn text(idle: Duration, mut field: Field<'_>) -> Result<String, Error> {
     let name = field.name().unwrap_or_default().to_owned();
     let mut text = BytesMut::new();
-    while let Some(piece) = within(state, field.chunk()).await? {
+    while let Some(piece) = within(idle, field.chunk()).await? {
         if text.len() + piece.len() > MAX_FIELD {
             return Err(Error::invalid("The field is too long.").with_param(name));
         }
@@ -40,9 +55,9 @@ pub(super) async fn text(state: &AppState, mut field: Field<'_>) -> Result<Strin
 }
 
 /// A field's whole content, if it is no longer than `most`.
-pub(super) async fn whole(state: &AppState, field: &mut Field<'_>, most: usize) -> Result<Option<Bytes>, Error> {
+pub(super) async fn whole(idle: Duration, field: &mut Field<'_>, most: usize) -> Result<Option<Bytes>, Error> {
     let mut content = BytesMut::new();
-    while let Some(piece) = within(state, field.chunk()).await? {
+    while let Some(piece) = within(idle, field.chunk()).await? {
         if content.len() + piece.len() > most {
             return Ok(None);
         }
@@ -91,7 +106,7 @@ pub(super) async fn store(
     let mut stored: Option<Stored> = None;
     let mut gathered = BytesMut::new();
     loop {
-        let piece = within(state, field.chunk()).await?;
+        let piece = within(idle(state), field.chunk()).await?;
         let is_over = piece.is_none();
         gathered.extend_from_slice(&piece.unwrap_or_default());
         while gathered.len() >= MAX_PART || is_over && (!gathered.is_empty() || stored.is_none()) {
@@ -118,8 +133,7 @@ async fn add(state: &AppState, caller: &Caller, file: SessionId, content: &[u8])
     Ok(state.engine.submit(caller, file, Command::AddFilePart(part), None).await?.first)
 }
 
-async fn within<T>(state: &AppState, reading: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Error> {
-    let idle = Duration::from_millis(state.settings.body_idle_ms);
+async fn within<T>(idle: Duration, reading: impl Future<Output = Result<T, MultipartError>>) -> Result<T, Error> {
     let read = timeout(idle, reading).await.map_err(|_| {
         let message = "The body did not arrive in time.";
         Error::new(axum::http::StatusCode::REQUEST_TIMEOUT, "invalid_request_error", message)
@@ -127,4 +141,31 @@ async fn within<T>(state: &AppState, reading: impl Future<Output = Result<T, Mul
             .closing()
     })?;
     read.map_err(|error| Error::invalid(format!("The form cannot be read: {}.", error.body_text())).closing())
+}
+
+/// What a form says, as the routes of files read it: name, name of the file, and text or content of each field. For
+/// those who bring hostile bytes.
+///
+/// # Errors
+/// It is no form, or beyond a bound.
+pub async fn read(content_type: &str, pieces: Vec<Bytes>) -> Result<Vec<(String, Option<String>, Bytes)>, String> {
+    let told = |error: Error| error.message;
+    let body = Body::from_stream(stream::iter(pieces.into_iter().map(Ok::<_, Infallible>)));
+    let request =
+        Request::builder().header(CONTENT_TYPE, content_type).body(body).map_err(|wrong| wrong.to_string())?;
+    let mut form = Multipart::from_request(request, &()).await.map_err(|refused| refused.body_text())?;
+    let mut fields = Vec::new();
+    for _ in 0..MAX_FIELDS {
+        let Some(mut field) = next(PATIENCE, &mut form).await.map_err(told)? else { break };
+        let (name, file) = (field.name().unwrap_or_default().to_owned(), field.file_name().map(str::to_owned));
+        let content = match file {
+            None => Bytes::from(text(PATIENCE, field).await.map_err(told)?),
+            Some(_) => match whole(PATIENCE, &mut field, MAX_PART).await.map_err(told)? {
+                Some(content) => content,
+                None => return Err("The content is too long.".to_owned()),
+            },
+        };
+        fields.push((name, file, content));
+    }
+    Ok(fields)
 }

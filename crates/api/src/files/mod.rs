@@ -3,7 +3,7 @@
 
 mod content;
 mod file;
-mod form;
+pub(crate) mod form;
 mod upload;
 
 use std::sync::Arc;

@@ -27,7 +27,9 @@ pub(super) async fn add_part(
     mut body: Multipart,
 ) -> Result<Json, Error> {
     let upload = find_upload(&state, &caller, &id).await?;
-    let Some(field) = form::next(&state, &mut body).await? else { return Err(Invalid::missing("data").into()) };
+    let Some(field) = form::next(form::idle(&state), &mut body).await? else {
+        return Err(Invalid::missing("data").into());
+    };
     if field.name() != Some("data") {
         let name = field.name().unwrap_or_default().to_owned();
         return Err(Invalid::unserved(name).into());

@@ -6,6 +6,7 @@ mod embeddings;
 mod failure;
 mod messages;
 mod relay;
+pub(crate) mod responses;
 
 use std::sync::Arc;
 

@@ -114,7 +114,7 @@ async fn versions(
     Ids(id): Ids<String>,
     query: Query,
 ) -> Result<Json, Error> {
-    let part = Part::read(&query, (PAGE.0, PAGE.1 - 1))?;
+    let part = Part::read(&query, PAGE)?;
     let before = part.cursor(|text| text.parse().ok())?;
     let versions = state.engine.agent_versions(&caller, read_id(&id)?, before, part.limit + 1).await?;
     Ok(part.page(versions, |version| version.number.to_string(), types::agent))

@@ -7,13 +7,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mainstay_runtime::Engine;
-use mainstay_wire::responses::{CreateResponse, View};
+use mainstay_wire::responses::View;
 
 use super::{
     follow, input, lookup,
     place::{self, Wanted},
+    prompt,
 };
-use crate::{auth::Authenticated, body::JsonObject, error::Error, idempotency, json::Json, sse, state::AppState};
+use crate::{
+    auth::Authenticated, body::JsonObject, error::Error, gateway::responses as passing, idempotency, json::Json, sse,
+    state::AppState,
+};
 
 pub(super) async fn create(
     Authenticated(caller): Authenticated,
@@ -23,7 +27,14 @@ pub(super) async fn create(
 ) -> Result<Response, Error> {
     let engine = &state.engine;
     let idempotent = idempotency::of(&headers, "responses.create", "", &body.raw)?;
-    let mut request = CreateResponse::read(body.object, engine.default_limits())?;
+    // A key is kept in a session's journal, for a request that comes twice.
+    if idempotent.is_none()
+        && let Some(call) = passing::passes(engine, &body.object, &headers)
+    {
+        drop(body.object);
+        return passing::pass(&state, &caller, call, body.raw).await;
+    }
+    let mut request = prompt::read(engine, &caller, body.object).await?;
     drop(body.raw);
     check_model(engine, &request.spec.model)?;
     let items = input::resolve(engine, &caller, std::mem::take(&mut request.input)).await?;

@@ -8,6 +8,7 @@ pub(crate) mod input;
 pub(crate) mod lookup;
 pub(crate) mod page;
 mod place;
+mod prompt;
 mod socket;
 mod stored;
 

@@ -13,15 +13,16 @@ use axum::{
 };
 use mainstay_runtime::{Caller, Follow, task::TaskKind};
 use mainstay_session::{context::Context, feed::What};
-use mainstay_vocabulary::{Item, Object, TurnId};
-use mainstay_wire::responses::{CreateResponse, Frame, View};
-use serde_json::{Value, json};
+use mainstay_vocabulary::{Item, TurnId};
+use mainstay_wire::responses::{Frame, View, envelope};
+use serde_json::json;
 use tokio::time::{Interval, Sleep};
 
 use super::{
     create::check_model,
     input,
     place::{self, Wanted},
+    prompt,
 };
 use crate::{auth::Authenticated, body, error::Error, state::AppState};
 
@@ -201,8 +202,8 @@ impl Connection {
         let engine = Arc::clone(&self.state.engine);
         let _memory = body::account(&self.state, text.len())?;
         let mut message = body::parse(text.as_bytes())?;
-        let generates = read_envelope(&mut message)?;
-        let mut request = CreateResponse::read(message, engine.default_limits())?;
+        let generates = envelope::take(&mut message)?;
+        let mut request = prompt::read(&engine, &self.caller, message).await?;
         *named = request.options.previous;
         check_model(&engine, &request.spec.model)?;
         let items = input::resolve(&engine, &self.caller, std::mem::take(&mut request.input)).await?;
@@ -264,33 +265,6 @@ enum Begun {
     Stream(Box<View>, Follow),
     /// All its events, at once.
     Whole(Vec<Frame>),
-}
-
-/// Takes out what belongs to the transport; gives whether anything is to be generated.
-fn read_envelope(message: &mut Object) -> Result<bool, Error> {
-    match message.shift_remove("type") {
-        Some(Value::String(kind)) if kind == "response.create" => {}
-        _ => {
-            let error = Error::invalid("A message is a 'response.create'.");
-            return Err(error.with_code("invalid_value").with_param("type"));
-        }
-    }
-    // Every Response is streamed here.
-    message.shift_remove("stream");
-    for name in ["background", "stream_id"] {
-        let value = message.shift_remove(name);
-        if value.is_some_and(|value| !matches!(value, Value::Null | Value::Bool(false))) {
-            let error = Error::invalid(format!("The parameter '{name}' is not served over a WebSocket."));
-            return Err(error.with_code("unsupported_parameter").with_param(name));
-        }
-    }
-    match message.shift_remove("generate") {
-        None | Some(Value::Null | Value::Bool(true)) => Ok(true),
-        Some(Value::Bool(false)) => Ok(false),
-        Some(_) => {
-            Err(Error::invalid("'generate' must be a boolean.").with_code("invalid_type").with_param("generate"))
-        }
-    }
 }
 
 fn busy() -> Error {

@@ -31,6 +31,7 @@ pub(crate) fn request(input: Vec<Arc<Item>>) -> Request {
         reasoning: Reasoning::default(),
         text: TextFormat::Text,
         idempotency_key: "key".to_owned(),
+        service_tier: None,
         extra: None,
         verbatim: None,
     }

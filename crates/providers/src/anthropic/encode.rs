@@ -117,6 +117,7 @@ fn body<'a>(request: &'a Request, dropped: &mut Dropped) -> Body<'a> {
         top_p: plan.top_p,
         top_k: plan.top_k,
         stop_sequences: stop_sequences(request, dropped),
+        service_tier: service_tier(request, dropped),
     };
     if extra_of(request).is_none_or(|extra| !extra.fields.contains_key("cache_control")) {
         cache::mark(&mut body);
@@ -128,6 +129,18 @@ fn with_extra(request: &Request, body: &Body<'_>) -> Result<Object, Failure> {
     let mut body: Object = serde_json::from_slice(&bytes(body)?).map_err(|error| protocol(&error.to_string()))?;
     extra::add(&mut body, request.extra.as_ref(), Format::AnthropicMessages, &OWNED);
     Ok(body)
+}
+
+/// The vendor's own word for a tier: it can only be told to keep to the standard one or to choose.
+fn service_tier(request: &Request, dropped: &mut Dropped) -> Option<&'static str> {
+    match request.service_tier.as_deref()? {
+        "auto" | "priority" => Some("auto"),
+        "default" | "standard_only" => Some("standard_only"),
+        _ => {
+            dropped.note_parameter("service_tier", "this vendor has no tier of that name");
+            None
+        }
+    }
 }
 
 /// The vendor refuses a text to stop at that says nothing.

@@ -31,6 +31,8 @@ pub(super) struct Body<'a> {
     pub(super) top_k: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) stop_sequences: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) service_tier: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]

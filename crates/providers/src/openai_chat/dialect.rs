@@ -68,6 +68,8 @@ pub(crate) struct Rules {
     pub(crate) seed: &'static str,
     /// Whether `top_k` is taken.
     pub(crate) top_k: bool,
+    /// Whether `service_tier` is taken. Servers without tiers ignore it, but for those that refuse unknown fields.
+    pub(crate) service_tier: bool,
     /// How a prefix is continued.
     pub(crate) continuation: Continuation,
 }
@@ -85,6 +87,7 @@ const COMPATIBLE: Rules = Rules {
     shown_reasoning_back: false,
     seed: "seed",
     top_k: true,
+    service_tier: true,
     continuation: Continuation::None,
 };
 
@@ -125,6 +128,7 @@ const MISTRAL: Rules = Rules {
     include_usage: false,
     seed: "random_seed",
     top_k: false,
+    service_tier: false,
     continuation: Continuation::PrefixFlag,
     ..COMPATIBLE
 };

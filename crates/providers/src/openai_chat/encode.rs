@@ -111,10 +111,12 @@ fn rest(request: &Request, rules: &Rules, left_out: &mut BTreeSet<&'static str>)
         ("stop", (!sampling.stop.is_empty()).then(|| json!(sampling.stop))),
         ("logprobs", sampling.top_logprobs.map(|_| true.into())),
         ("top_logprobs", sampling.top_logprobs.map(Value::from)),
+        ("service_tier", request.service_tier.as_deref().map(Value::from)),
     ];
     for (name, value) in all {
         match value {
             Some(_) if name == "top_k" && !rules.top_k => drop(left_out.insert(name)),
+            Some(_) if name == "service_tier" && !rules.service_tier => drop(left_out.insert(name)),
             Some(value) => drop(rest.insert(name.to_owned(), value)),
             None => {}
         }

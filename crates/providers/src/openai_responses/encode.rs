@@ -121,6 +121,7 @@ fn rest(request: &Request, dialect: Dialect, left_out: &mut BTreeSet<&'static st
     add("temperature", request.sampling.temperature.map(Value::from));
     add("top_p", request.sampling.top_p.map(Value::from));
     add("top_logprobs", request.sampling.top_logprobs.map(Value::from));
+    add("service_tier", request.service_tier.as_deref().map(Value::from));
     for (name, value) in beyond_openai(request) {
         match dialect {
             Dialect::OpenAi => drop(left_out.insert(name)),

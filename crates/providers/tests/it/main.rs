@@ -62,6 +62,7 @@ struct Asked {
     sampling: Sampling,
     reasoning: Reasoning,
     text: TextFormat,
+    service_tier: Option<String>,
     extra: Option<Arc<Extra>>,
     verbatim: Option<AskedVerbatim>,
 }
@@ -94,6 +95,7 @@ impl Asked {
             reasoning: self.reasoning,
             text: self.text,
             idempotency_key: "key-1".to_owned(),
+            service_tier: self.service_tier,
             extra: self.extra,
             verbatim: self.verbatim.map(|asked| Arc::new(asked.verbatim())),
         }

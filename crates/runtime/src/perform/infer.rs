@@ -187,6 +187,7 @@ mod tests {
             reasoning: Reasoning::default(),
             text: TextFormat::Text,
             idempotency_key: "k".to_owned(),
+            service_tier: None,
             extra: None,
             verbatim: None,
         }

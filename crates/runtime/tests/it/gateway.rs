@@ -40,6 +40,7 @@ fn ask(model: &str, text: &str) -> Ask {
         reasoning: Reasoning::default(),
         text: TextFormat::Text,
         idempotency_key: "k".to_owned(),
+        service_tier: None,
         extra: None,
         verbatim: None,
     };

@@ -11,7 +11,10 @@ use mainstay_vocabulary::{
 use serde_json::{Value, json};
 
 use super::tool;
-use crate::fields::{Fields, Invalid};
+use crate::{
+    fields::{Fields, Invalid},
+    tier,
+};
 
 /// Longest name of a model, bytes.
 const MAX_MODEL: usize = 256;
@@ -24,6 +27,9 @@ const LIMITS: &str = "limits";
 
 /// The name this wire gives a schema: its clients send none.
 const SCHEMA_NAME: &str = "output";
+
+/// The service tiers that an agent may ask for.
+pub(crate) const TIERS: [&str; 6] = ["auto", "default", "flex", "priority", "fast", "ultrafast"];
 
 const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
 
@@ -58,11 +64,9 @@ pub fn apply(spec: &mut Spec, path: &str, object: Object) -> Result<(), Invalid>
         tool::set(spec, &at, fields.list("tools", usize::MAX)?.unwrap_or_default())?;
     }
     if tier {
-        let tier = fields.choice("service_tier", &["auto", "default", "flex", "priority", "fast", "ultrafast"])?;
-        if tier.as_deref().is_some_and(|tier| !matches!(tier, "auto" | "default")) {
-            return Err(Invalid::unserved(fields.path("service_tier")));
-        }
-        keep(spec, "service_tier", tier.map(Value::String));
+        let tier = fields.choice("service_tier", &TIERS)?;
+        keep(spec, "service_tier", tier.clone().map(Value::String));
+        spec.service_tier = tier::asked(tier);
     }
     if compaction {
         let mode = fields.fields("compaction")?.map(|mut compaction| compaction.flag("async")).transpose()?.flatten();

@@ -9,7 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::request::Options;
-use crate::stateless::{Piece, Pieces};
+use crate::{
+    stateless::{Piece, Pieces},
+    tier,
+};
 
 /// The last frame of a stream.
 pub const fn stream_end() -> &'static str {
@@ -201,6 +204,7 @@ pub fn object(id: &str, created: u64, model: &str, (pieces, finished): (&Pieces,
         "id": id, "object": "chat.completion", "created": created, "model": model, "choices": [choice],
         "usage": usage(finished.usage.unwrap_or_default()),
         "system_fingerprint": finished.reported.get("system_fingerprint"),
+        "service_tier": tier::served(&finished.reported),
     })
 }
 

@@ -12,6 +12,7 @@ use super::{content, tool};
 use crate::{
     fields::{Fields, Invalid},
     stateless::{self, Call, MAX_MESSAGES, need},
+    tier,
 };
 
 /// Most texts of `stop`; the vendor's limit.
@@ -19,16 +20,8 @@ const MAX_STOP: usize = 4;
 /// Most alternatives to a token; the vendor's limit.
 const MAX_LOGPROBS: u64 = 20;
 /// Parameters that change nothing of what a model says: they go along verbatim or are left out.
-const HARMLESS: [&str; 8] = [
-    "user",
-    "metadata",
-    "store",
-    "service_tier",
-    "safety_identifier",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "verbosity",
-];
+const HARMLESS: [&str; 7] =
+    ["user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "verbosity"];
 
 /// How the answer is to look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +49,7 @@ pub fn read(object: Object) -> Result<(Call, Options), Invalid> {
     (request.tools, request.tool_choice) = tool::read(&mut fields, &mut needs)?;
     request.parallel_tool_calls = fields.flag("parallel_tool_calls")?;
     request.sampling = sampling(&mut fields)?;
+    request.service_tier = tier::asked(fields.text("service_tier")?);
     let effort = fields.text("reasoning_effort")?;
     request.reasoning = Reasoning { effort, ..Reasoning::default() };
     request.text = text_format(&mut fields)?;
@@ -73,6 +67,10 @@ pub fn read(object: Object) -> Result<(Call, Options), Invalid> {
     }
     if let Some(name) = fields.rest().keys().next() {
         need(&mut needs, name);
+    }
+    if needs.is_none() && request.input.iter().any(|item| stateless::refers(item)) {
+        // An upstream knows no file of ours: only the canonical form puts it in.
+        request.verbatim = None;
     }
     Ok((Call { model, request, needs, streams }, options))
 }

@@ -165,7 +165,10 @@ fn a_stream_adds_up_to_the_object() {
 
     let mut pieces = Pieces::default();
     deltas().iter().for_each(|delta| pieces.take(delta));
-    let object = object("chatcmpl-1", 7, "m", (&pieces, &finished()));
+    let mut finished = finished();
+    finished.reported.insert("service_tier".to_owned(), json!("standard"));
+    let object = object("chatcmpl-1", 7, "m", (&pieces, &finished));
+    assert_eq!(object["service_tier"], "default", "the other vendor's word for the same");
     let message = &object["choices"][0]["message"];
     assert_eq!((&message["content"], &message["reasoning_content"]), (&json!("hi"), &json!("hm")));
     assert_eq!(message["tool_calls"][0]["function"]["arguments"], "{\"a\":1}");

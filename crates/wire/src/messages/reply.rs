@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     responses::item::write_opaque,
     stateless::{Piece, Pieces},
+    tier,
 };
 
 /// A stream in the making.
@@ -70,7 +71,7 @@ impl Reply {
         let (reason, sequence) = stop(&finished.stop);
         let body = json!({
             "type": "message_delta", "delta": { "stop_reason": reason, "stop_sequence": sequence },
-            "usage": usage(finished.usage.unwrap_or_default()),
+            "usage": usage_of(finished),
         });
         frame(&mut out, "message_delta", &body);
         frame(&mut out, "message_stop", &json!({ "type": "message_stop" }));
@@ -164,7 +165,7 @@ pub fn object(id: &str, model: &str, deployment: &str, (pieces, finished): (&Pie
     let (reason, sequence) = stop(&finished.stop);
     json!({
         "id": id, "type": "message", "role": "assistant", "model": model, "content": content,
-        "stop_reason": reason, "stop_sequence": sequence, "usage": usage(finished.usage.unwrap_or_default()),
+        "stop_reason": reason, "stop_sequence": sequence, "usage": usage_of(finished),
     })
 }
 
@@ -222,6 +223,14 @@ fn stop(stop: &Stop) -> (&'static str, Option<&str>) {
         Stop::Sequence(text) => ("stop_sequence", Some(text)),
         Stop::Pause => ("pause_turn", None),
     }
+}
+
+fn usage_of(finished: &Finished) -> Value {
+    let mut usage = usage(finished.usage.unwrap_or_default());
+    if let Some(tier) = tier::served_by_anthropic(&finished.reported) {
+        usage["service_tier"] = json!(tier);
+    }
+    usage
 }
 
 /// Here `input_tokens` leaves out what the cache took part in.

@@ -12,13 +12,14 @@ use super::{content, tool};
 use crate::{
     fields::{Fields, Invalid},
     stateless::{self, Call, MAX_MESSAGES, need},
+    tier,
 };
 
 /// Most `stop_sequences`.
 const MAX_STOP: usize = 64;
 /// Parameters that change nothing of what a model says, or only how its context is kept upstream: they go along
 /// verbatim or are left out.
-const HARMLESS: [&str; 5] = ["metadata", "service_tier", "context_management", "cache_control", "betas"];
+const HARMLESS: [&str; 4] = ["metadata", "context_management", "cache_control", "betas"];
 
 /// What a body is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub fn read(object: Object, purpose: Purpose) -> Result<Call, Invalid> {
     let choice = tool::read(&mut fields, &mut needs)?;
     (request.tools, request.tool_choice, request.parallel_tool_calls) = (choice.tools, choice.choice, choice.parallel);
     request.sampling = sampling(&mut fields, purpose)?;
+    request.service_tier = service_tier(&mut fields, &mut needs)?;
     request.reasoning = reasoning(&mut fields)?;
     request.text = output(&mut fields, &mut request.reasoning)?;
     for name in HARMLESS {
@@ -60,8 +62,10 @@ pub fn read(object: Object, purpose: Purpose) -> Result<Call, Invalid> {
     if let Some(name) = fields.rest().keys().next() {
         need(&mut needs, name);
     }
-    if needs.is_none() && request.input.iter().any(|item| is_signed_here(item)) {
-        // An upstream would refuse a signature that is not its own: only the canonical form leaves it out.
+    let is_ours = |item: &Item| is_signed_here(item) || stateless::refers(item);
+    if needs.is_none() && request.input.iter().any(|item| is_ours(item)) {
+        // An upstream would refuse a signature that is not its own and knows no file of ours: only the canonical form
+        // leaves the one out and puts the other in.
         request.verbatim = None;
     }
     Ok(Call { model, request, needs, streams })
@@ -70,6 +74,17 @@ pub fn read(object: Object, purpose: Purpose) -> Result<Call, Invalid> {
 /// Whether a thought carries a token of ours, made for an upstream of another format.
 fn is_signed_here(item: &Item) -> bool {
     matches!(item, Item::Reasoning { opaque: Some(opaque), .. } if !opaque.deployment.is_empty())
+}
+
+/// The vendor's clients can keep to the standard tier or leave the choice to it; another word is for itself alone.
+fn service_tier(fields: &mut Fields, needs: &mut Option<String>) -> Result<Option<String>, Invalid> {
+    let tier = fields.text("service_tier")?;
+    if let Some(word) = &tier
+        && !matches!(word.as_str(), tier::AUTO | "standard_only")
+    {
+        need(needs, "service_tier");
+    }
+    Ok(tier.filter(|word| word == "standard_only").map(|_| tier::DEFAULT.to_owned()))
 }
 
 fn sampling(fields: &mut Fields, purpose: Purpose) -> Result<Sampling, Invalid> {

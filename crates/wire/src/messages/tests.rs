@@ -100,8 +100,11 @@ fn what_only_this_format_can_say_is_noted_and_named() {
     );
     let search = json!([{ "role": "user", "content": [{ "type": "search_result" }] }]);
     assert_eq!(with("messages", search).as_deref(), Some("messages[0].content[0].type"));
-    for name in ["metadata", "service_tier", "context_management"] {
+    for name in ["metadata", "context_management"] {
         assert_eq!(with(name, json!({})), None, "{name}");
+    }
+    for (tier, needs) in [("auto", None), ("standard_only", None), ("express", Some("service_tier"))] {
+        assert_eq!(with("service_tier", json!(tier)).as_deref(), needs, "{tier}");
     }
 }
 
@@ -200,9 +203,11 @@ fn blocks_of_a_stream_come_one_after_the_other() {
 fn an_object_holds_the_same() {
     let mut pieces = Pieces::default();
     deltas().iter().for_each(|delta| pieces.take(delta));
-    let finished = finished(Stop::Sequence("END".to_owned()));
+    let mut finished = finished(Stop::Sequence("END".to_owned()));
+    finished.reported.insert("service_tier".to_owned(), json!("default"));
     let object = object("msg_1", "m", "a/b", (&pieces, &finished));
     assert_eq!(object["content"][0]["signature"], "YS9i.sig");
+    assert_eq!(object["usage"]["service_tier"], "standard", "the other vendor's word for the same");
     assert_eq!(object["content"][2], json!({ "type": "tool_use", "id": "toolu_9", "name": "f", "input": { "a": 1 } }));
     assert_eq!((&object["stop_reason"], &object["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
 }

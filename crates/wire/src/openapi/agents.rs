@@ -59,20 +59,22 @@ fn configuration() -> Value {
         ("reasoning?", nullable(reasoning)),
         ("text?", nullable(text_options)),
         ("tools?", nullable(list(reference("Tool")))),
-        ("service_tier?", nullable(choice(&["auto", "default"]))),
+        ("service_tier?", nullable(choice(&crate::agents::config::TIERS))),
     ])
 }
 
 fn bodies() -> Vec<(&'static str, Value)> {
-    let agent = json!({ "allOf": [
+    let update = json!({ "allOf": [
         reference("AgentConfiguration"),
         object([
             ("name?", nullable(json!({ "type": "string", "maxLength": 256 }))),
             ("metadata?", nullable(reference("Metadata"))),
         ]),
     ]});
+    let mut agent = update.clone();
+    agent["required"] = json!(["model"]);
     let environment = object([("type", constant("none"))]);
-    let session = object([
+    let mut session = object([
         ("agent_id?", nullable(text())),
         ("agent?", nullable(reference("AgentConfiguration"))),
         ("environment?", nullable(environment)),
@@ -82,20 +84,22 @@ fn bodies() -> Vec<(&'static str, Value)> {
         ("metadata?", nullable(reference("Metadata"))),
         ("review?", nullable(constant("none"))),
     ]);
+    session["anyOf"] = json!([{ "required": ["agent_id"] }, { "required": ["agent"] }]);
     vec![
         ("AgentConfiguration", configuration()),
         ("AgentBody", agent),
+        ("AgentUpdate", update),
         ("SessionBody", session),
-        ("SessionUpdate", update()),
+        ("SessionUpdate", session_update()),
     ]
 }
 
-fn update() -> Value {
+fn session_update() -> Value {
     let effort = nullable(choice(&["none", "minimal", "low", "medium", "high", "xhigh", "max"]));
     let agent = object([
         ("model?", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
         ("reasoning?", object([("effort?", effort)])),
-        ("service_tier?", nullable(choice(&["auto", "default"]))),
+        ("service_tier?", nullable(choice(&crate::agents::config::TIERS))),
         ("tools?", nullable(list(reference("Tool")))),
     ]);
     object([

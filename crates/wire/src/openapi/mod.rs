@@ -136,7 +136,20 @@ fn shown(operation: &Operation) -> Value {
 
 /// Whether a body must hold anything: none counts as an empty object.
 fn is_needed(body: &str) -> bool {
-    schemas().get(body).and_then(|schema| schema["required"].as_array()).is_some_and(|names| !names.is_empty())
+    let all = schemas();
+    all.get(body).is_some_and(|schema| forbids_none(schema, &all))
+}
+
+/// Whether a schema forbids an object that holds nothing.
+fn forbids_none(schema: &Value, all: &Map<String, Value>) -> bool {
+    let of = |name: &str| schema[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let forbids = |schema: &Value| forbids_none(schema, all);
+    let referred = schema["$ref"].as_str().and_then(|path| all.get(path.rsplit('/').next()?));
+    let alternatives = of("anyOf");
+    !of("required").is_empty()
+        || of("allOf").iter().any(forbids)
+        || !alternatives.is_empty() && alternatives.iter().all(forbids)
+        || referred.is_some_and(forbids)
 }
 
 /// Events whose streams end with a frame of `[DONE]`, as OpenAI's do.

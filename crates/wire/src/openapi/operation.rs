@@ -156,7 +156,7 @@ const OPERATIONS: &[Operation] = &[
     get("/agents/{agent_id}", ("getAgent", "A saved agent."), Answer::Json("Agent")).of(AGENTS),
     post("/agents/{agent_id}", ("updateAgent", "Saves the agent's next version."), Answer::Json("Agent"))
         .of(AGENTS)
-        .takes("AgentBody")
+        .takes("AgentUpdate")
         .with(KEYED),
     delete("/agents/{agent_id}", ("deleteAgent", "Deletes a saved agent."), Answer::Json("AgentDeleted")).of(AGENTS),
     post(
@@ -256,7 +256,7 @@ const OPERATIONS: &[Operation] = &[
         Answer::Json("InputTokens"),
     )
     .of(RESPONSES)
-    .takes("ResponseBody"),
+    .takes("InputTokensBody"),
     get(
         "/responses/{response_id}/input_items",
         ("listInputItems", "What the response was asked."),

@@ -47,6 +47,8 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
     let some_items = json!({ "type": "array", "items": reference("InputItem"), "minItems": 1, "maxItems": 1_000 });
     vec![
         ("ResponseBody", body()),
+        ("InputTokensBody", input_tokens_body()),
+        ("Prompt", prompt()),
         ("ToolChoice", tool_choice()),
         ("InputItem", input_item()),
         ("Item", item()),
@@ -76,7 +78,8 @@ fn body() -> Value {
         ("verbosity?", nullable(choice(&["low", "medium", "high"]))),
     ]);
     let mut body = object([
-        ("model", json!({ "type": "string", "minLength": 1, "maxLength": 256 })),
+        ("model?", nullable(json!({ "type": "string", "minLength": 1, "maxLength": 256 }))),
+        ("prompt?", nullable(reference("Prompt"))),
         ("input?", nullable(any_of([text(), list(reference("InputItem"))]))),
         ("instructions?", nullable(text())),
         ("previous_response_id?", nullable(text())),
@@ -100,15 +103,42 @@ fn body() -> Value {
         ("truncation?", nullable(choice(&["auto", "disabled"]))),
         ("context_management?", nullable(list(context_management))),
         ("top_logprobs?", nullable(json!({ "type": "integer", "minimum": 0, "maximum": 20 }))),
-        ("service_tier?", nullable(text())),
+        ("service_tier?", nullable(choice(&crate::tier::KNOWN))),
         ("prompt_cache_key?", nullable(text())),
         ("prompt_cache_retention?", nullable(text())),
         ("safety_identifier?", nullable(text())),
         ("metadata?", nullable(reference("Metadata"))),
     ]);
-    body["description"] =
-        json!("`input` may be left out with `previous_response_id` or `conversation`, not with both.");
+    let one_of = |names: &[&str]| names.iter().map(|name| json!({ "required": [name] })).collect::<Vec<_>>();
+    body["allOf"] = json!([
+        { "anyOf": one_of(&["model", "prompt"]) },
+        { "anyOf": one_of(&["input", "previous_response_id", "conversation"]) },
+    ]);
+    body["description"] = json!(
+        "`input` may be left out with `previous_response_id` or `conversation`, not with both; `model` with `prompt`."
+    );
     body
+}
+
+/// A Response's that is not made.
+fn input_tokens_body() -> Value {
+    let mut body = body();
+    body["required"] = json!(["model"]);
+    body["description"] = json!("What a Response would be made of.");
+    if let Some(body) = body.as_object_mut() {
+        body.remove("allOf");
+    }
+    if let Some(known) = body["properties"].as_object_mut() {
+        known.retain(|name, _| !["prompt", "stream", "background", "store"].contains(&name.as_str()));
+        known.insert("model".to_owned(), json!({ "type": "string", "minLength": 1, "maxLength": 256 }));
+    }
+    body
+}
+
+/// A stored prompt and the values of its variables.
+fn prompt() -> Value {
+    let variables = json!({ "type": "object", "additionalProperties": any_of([text(), any_object()]) });
+    object([("id", text()), ("version?", nullable(text())), ("variables?", nullable(variables))])
 }
 
 fn compact_body() -> Value {
@@ -118,8 +148,9 @@ fn compact_body() -> Value {
         ("instructions?", nullable(text())),
         ("previous_response_id?", nullable(text())),
         ("prompt_cache_key?", nullable(text())),
-        ("service_tier?", nullable(text())),
+        ("service_tier?", nullable(choice(&crate::tier::KNOWN))),
     ]);
+    body["anyOf"] = json!([{ "required": ["input"] }, { "required": ["previous_response_id"] }]);
     body["description"] = json!("`input` may be left out with `previous_response_id`. Nothing is stored.");
     body
 }
@@ -219,6 +250,7 @@ fn response() -> Value {
         ("truncation", choice(&["auto", "disabled"])),
         ("usage", nullable(reference("Usage"))),
         ("user", nullable_text()),
+        ("prompt?", reference("Prompt")),
     ])
 }
 

@@ -19,7 +19,10 @@ use super::{
     item::Shape,
     tool,
 };
-use crate::fields::{Fields, Invalid, metadata};
+use crate::{
+    fields::{Fields, Invalid, metadata},
+    tier,
+};
 
 /// Parameters that are refused where they are given: they would change what is answered.
 const UNSERVED: [&str; 10] = [
@@ -40,8 +43,7 @@ const ECHOED: [&str; 5] =
     ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"];
 
 /// Parameters that only an upstream of the same format knows; sent there, left out elsewhere.
-const FORWARDED: [&str; 5] =
-    ["service_tier", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
+const FORWARDED: [&str; 4] = ["user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"];
 
 /// What `include` may name. All but the last two ask for things that a Response here holds anyway or never has.
 const INCLUDABLE: [&str; 8] = [
@@ -125,6 +127,7 @@ impl CreateResponse {
         spec.compaction = read_context_management(&mut fields)?;
         spec.limits = limits;
         spec.retention = if store { Retention::Keep } else { Retention::ReceiptOnly };
+        spec.service_tier = read_tier(&mut fields, &mut echo)?;
         spec.extra = read_extra(&fields, &echo);
         read_echo(fields, &mut echo)?;
         if echo.get("truncation") == Some(&json!("auto")) {
@@ -172,6 +175,11 @@ impl CreateResponse {
         Self::read(body, limits)
     }
 
+    /// Keeps for echo which prompt filled the body.
+    pub fn keep_prompt(&mut self, prompt: Value) {
+        self.options.echo.insert("prompt".to_owned(), prompt);
+    }
+
     /// Whether nothing of it may be kept.
     pub fn is_ephemeral(&self) -> bool {
         self.spec.retention == Retention::ReceiptOnly
@@ -208,6 +216,15 @@ fn read_context_management(fields: &mut Fields) -> Result<Option<Compaction>, In
         compaction = Some(Compaction { threshold_tokens });
     }
     Ok(compaction)
+}
+
+/// The tier that the provider is asked for. The Response says in the end which one served.
+fn read_tier(fields: &mut Fields, echo: &mut Object) -> Result<Option<String>, Invalid> {
+    let tier = fields.choice("service_tier", &tier::KNOWN)?;
+    if let Some(tier) = &tier {
+        echo.insert("service_tier".to_owned(), json!(tier));
+    }
+    Ok(tier::asked(tier))
 }
 
 /// What an upstream of the same format is sent besides what has a canonical meaning.
@@ -359,8 +376,6 @@ fn read_echo(mut fields: Fields, echo: &mut Object) -> Result<(), Invalid> {
     if let Some(count) = fields.count("max_tool_calls", 1..=u64::MAX)? {
         echo.insert("max_tool_calls".to_owned(), json!(count));
     }
-    // Any tier may be asked for; the Response says which one it got.
-    fields.text("service_tier")?;
     for name in ECHOED {
         let Some(value) = fields.take(name) else { continue };
         if value.get("prewarm").and_then(Value::as_bool) == Some(true) {

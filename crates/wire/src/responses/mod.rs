@@ -2,12 +2,15 @@
 //! `command` reads a request, `project` folds the range into events and the object. Start with `project::View`.
 
 pub mod command;
+pub mod envelope;
 pub mod input;
 pub mod item;
 pub mod object;
 mod output;
 pub mod page;
+pub mod passing;
 pub mod project;
+pub mod prompt;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::{
     response_id,
     tool::{choice_json, tools_json},
 };
+use crate::tier;
 
 /// What a Response is known by before anything of its turn happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +60,11 @@ impl Head {
     /// Whether nothing of it is kept.
     pub fn is_ephemeral(&self) -> bool {
         self.spec.retention == Retention::ReceiptOnly
+    }
+
+    /// The service tier that the client asked for.
+    pub(super) fn asked_tier(&self) -> &str {
+        self.options.echo.get("service_tier").and_then(Value::as_str).unwrap_or(tier::AUTO)
     }
 
     fn echo(&self, name: &str) -> Value {
@@ -117,8 +123,8 @@ impl Standing {
     }
 }
 
-/// The object. `output` holds the items so far.
-pub fn response_json(head: &Head, standing: &Standing, output: Vec<Value>) -> Value {
+/// The object. `tier` serves it; `output` holds the items so far.
+pub fn response_json(head: &Head, standing: &Standing, tier: &str, output: Vec<Value>) -> Value {
     let spec = &head.spec;
     let mut json = json!({
         "id": response_id(head.turn),
@@ -144,7 +150,7 @@ pub fn response_json(head: &Head, standing: &Standing, output: Vec<Value>) -> Va
         "prompt_cache_retention": head.echo("prompt_cache_retention"),
         "reasoning": { "effort": spec.reasoning.effort, "summary": spec.reasoning.summary },
         "safety_identifier": head.echo("safety_identifier"),
-        "service_tier": "default",
+        "service_tier": tier,
         "store": spec.retention == Retention::Keep,
         "temperature": spec.sampling.temperature.unwrap_or(1.0),
         "text": text_json(&spec.text, head.echo_or("verbosity", "medium")),
@@ -156,9 +162,11 @@ pub fn response_json(head: &Head, standing: &Standing, output: Vec<Value>) -> Va
         "usage": standing.usage(),
         "user": head.echo("user"),
     });
-    // Clients of this newer field know it as absent, never as null.
-    if let Some(options) = head.options.echo.get("prompt_cache_options") {
-        json["prompt_cache_options"] = options.clone();
+    // Clients know these fields as absent, and streams of before them have none.
+    for name in ["prompt_cache_options", "prompt"] {
+        if let Some(value) = head.options.echo.get(name) {
+            json[name] = value.clone();
+        }
     }
     json
 }
@@ -179,15 +187,18 @@ pub fn compaction_json(head: &Head, replaced: &Replaced, usage: &Usage) -> Value
 }
 
 fn text_json(format: &TextFormat, verbosity: Value) -> Value {
-    let format = match format {
+    json!({ "format": format_json(format), "verbosity": verbosity })
+}
+
+pub(super) fn format_json(format: &TextFormat) -> Value {
+    match format {
         TextFormat::Text => json!({ "type": "text" }),
         TextFormat::JsonObject => json!({ "type": "json_object" }),
         TextFormat::JsonSchema { name, description, schema, strict } => json!({
             "type": "json_schema", "name": name, "description": description, "schema": schema,
             "strict": strict.unwrap_or(false),
         }),
-    };
-    json!({ "format": format, "verbosity": verbosity })
+    }
 }
 
 fn usage_json(usage: &Usage) -> Value {

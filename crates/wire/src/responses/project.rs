@@ -19,8 +19,12 @@ use super::{
     output::Output,
     stream::{Delta, Done, Lifecycle, OutputItem, Part, Sink, padding},
 };
+use crate::tier;
 
 pub use super::stream::Frame;
+
+/// The first projector that shows which tier served.
+const SHOWS_TIER: u32 = 2;
 
 /// A Response as it stands.
 #[derive(Clone, Debug)]
@@ -30,9 +34,21 @@ pub struct View {
     standing: Standing,
     output: Vec<Output>,
     deployment: String,
+    tier: Tier,
     sink: Sink,
     /// How many log probabilities came since the last text.
     fresh_logprobs: usize,
+}
+
+/// What is known of the service tier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Tier {
+    /// Turns of the first projector said `default`, whatever served them.
+    Unsaid,
+    /// Nobody reported one yet.
+    Open,
+    /// As reported last.
+    Served(String),
 }
 
 impl View {
@@ -40,7 +56,7 @@ impl View {
     pub fn new(head: Head, shape: Shape, from: u64) -> Self {
         let (output, deployment) = (Vec::new(), String::new());
         let (standing, sink) = (Standing::Queued, Sink::keeping(from));
-        Self { head, shape, standing, output, deployment, sink, fresh_logprobs: 0 }
+        Self { head, shape, standing, output, deployment, tier: Tier::Open, sink, fresh_logprobs: 0 }
     }
 
     /// The same for the object alone: no frames are made.
@@ -70,7 +86,17 @@ impl View {
     /// The object as it stands.
     pub fn object(&self) -> Value {
         let shown = self.output.iter().map(|output| output.json(self.shape)).collect();
-        response_json(&self.head, &self.standing, shown)
+        response_json(&self.head, &self.standing, self.tier(), shown)
+    }
+
+    /// The tier that is asked for; in the end the one that served.
+    fn tier(&self) -> &str {
+        match &self.tier {
+            Tier::Served(tier) if self.standing.is_final() => tier,
+            Tier::Unsaid => tier::DEFAULT,
+            Tier::Open if self.standing.is_final() => tier::DEFAULT,
+            Tier::Open | Tier::Served(_) => self.head.asked_tier(),
+        }
     }
 
     /// Takes the next moment; gives the frames that are wanted.
@@ -91,7 +117,12 @@ impl View {
 
     fn take_event(&mut self, event: &Event, at: Timestamp) {
         match event {
-            Event::TurnStarted(_) => self.begin(),
+            Event::TurnStarted(started) => {
+                if started.projector < SHOWS_TIER {
+                    self.tier = Tier::Unsaid;
+                }
+                self.begin();
+            }
             Event::InferenceIntended(intended) => {
                 self.deployment.clone_from(&intended.route.deployment);
                 if self.standing == Standing::Queued {
@@ -104,6 +135,10 @@ impl View {
             }
             Event::ItemCompleted(written) => self.complete(written),
             Event::ItemInterrupted(written) if !written.continues => self.interrupt(written),
+            Event::InferenceEnded(ended) if self.tier != Tier::Unsaid => {
+                let served = tier::served(&ended.receipt.reported).map(|tier| Tier::Served(tier.to_owned()));
+                self.tier = served.unwrap_or_else(|| self.tier.clone());
+            }
             Event::TurnEnded(ended) if ended.turn == self.head.turn.sequence => self.end(ended, at),
             _ => {}
         }
@@ -127,11 +162,9 @@ impl View {
     }
 
     fn announce(&mut self, event: &'static str) {
-        let Self { head, shape, standing, output, sink, .. } = self;
-        sink.send(event, || {
-            let shown = output.iter().map(|output| output.json(*shape)).collect();
-            Lifecycle { response: response_json(head, standing, shown) }
-        });
+        let mut sink = std::mem::replace(&mut self.sink, Sink::keeping(0));
+        sink.send(event, || Lifecycle { response: self.object() });
+        self.sink = sink;
     }
 
     fn take_shown(&mut self, shown: &Shown) {

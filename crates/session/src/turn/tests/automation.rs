@@ -5,7 +5,7 @@ use mainstay_vocabulary::{Object, Principal, Sequence, SessionId, Shard, Timesta
 use super::script::*;
 use crate::{
     Command, Event, Refusal,
-    automation::{Automation, AutomationDefinition, InvocationOutcome, MAX_PENDING, PauseReason, Target},
+    automation::{Automation, AutomationDefinition, InvocationOutcome, MAX_PENDING, NewSession, PauseReason, Target},
     command::Create,
     event::{Created, InvocationBegun, Kind},
     schedule::Schedule,
@@ -143,6 +143,10 @@ fn schedules_that_never_come_and_changes_of_type_are_refused() {
     for schedule in [past, never, Schedule::Once { run_at: Timestamp(99 * MINUTE) }] {
         assert!(matches!(script.refusal(save(schedule)), Refusal::Invalid(_)));
     }
+    let new = NewSession { agent: None, spec: None, items: Vec::new(), metadata: Object::new() };
+    let target = Target::NewSession(Box::new(new));
+    let elsewhere = AutomationDefinition { target, ..definition(each_minute()) };
+    assert!(matches!(script.refusal(Command::SaveAutomation(Box::new(elsewhere))), Refusal::Invalid(_)));
     assert_eq!(script.give(save(each_minute())), [], "nothing changed");
     let renamed = AutomationDefinition { name: "other".to_owned(), ..definition(each_minute()) };
     script.at = Timestamp(40 * MINUTE + 1);

@@ -9,7 +9,7 @@ use crate::{
     Command, Refusal,
     command::Create,
     event::{Created, FileHead, FilePart, Kind},
-    file::{MAX_FILE, MAX_PART},
+    file::{MAX_FILE, MAX_PART, MAX_PARTS},
     spec::{CallMode, Interruption},
     turn::deadline,
 };
@@ -66,6 +66,10 @@ fn files_are_bounded_and_only_files() {
         script.give(part(MAX_PART as u64));
     }
     assert_eq!(script.refusal(part(1)), Refusal::TooMany("bytes of a file".into()));
+    let mut script = file(head(None));
+    let stored = script.state.file.as_mut().unwrap();
+    stored.parts = (0..MAX_PARTS as u64).map(|place| (Sequence(place + 3), 1)).collect();
+    assert_eq!(script.refusal(part(1)), Refusal::TooMany("pieces of a file".into()));
     let plain = Script::new(spec(CallMode::Wait, Interruption::Restart));
     for command in [Command::BeginFile(head(None)), part(1), Command::CompleteFile(None)] {
         assert_eq!(plain.refusal(command), Refusal::NotFound);

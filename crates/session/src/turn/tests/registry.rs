@@ -78,6 +78,16 @@ fn the_index_of_a_full_registry_is_small() {
 }
 
 #[test]
+fn a_full_registry_takes_no_more_agents() {
+    let mut script = registry();
+    script.give(save(None, None));
+    let (first, known) = script.state.registry.agents.iter().next().map(|(id, agent)| (*id, *agent)).unwrap();
+    let others = (1..MAX_AGENTS as u32).map(|ordinal| (ItemId { ordinal, ..first }, known));
+    script.state.registry.agents.extend(others);
+    assert_eq!(script.refusal(save(None, None)), Refusal::TooMany("saved agents".into()));
+}
+
+#[test]
 fn only_a_registry_holds_agents() {
     let script = Script::new(spec(CallMode::Wait, Interruption::Restart));
     let agent = ItemId { session: session(), sequence: Sequence(1), ordinal: 0 };

@@ -1,7 +1,10 @@
 //! The projection: the same bytes live and replayed, whole objects, and the order that strict clients check.
 
+use std::sync::Arc;
+
 use mainstay_session::{
-    Command,
+    Command, Event,
+    event::TurnStarted,
     feed::{Moment, Slice, What, expand},
 };
 use mainstay_vocabulary::{
@@ -401,4 +404,40 @@ fn a_response_without_generation_is_created_and_completed() {
     assert_eq!(names, ["response.created", "response.in_progress", "response.completed"]);
     let last: Value = serde_json::from_str(&frames[2].data).unwrap();
     assert_eq!((&last["response"]["output"], &last["response"]["usage"]["total_tokens"]), (&json!([]), &json!(0)));
+}
+
+#[test]
+fn the_tier_that_served_is_told_in_the_end() {
+    for (reported, told) in [("flex", "flex"), ("standard", "default"), ("", "")] {
+        let mut run = Run::new(false, false);
+        run.begin();
+        run.finish_by(reported);
+        let (frames, view) = run.project(&run.live, SHAPES[0], 0);
+        assert_eq!(body(&frames[0])["response"]["service_tier"], "auto", "nobody knows yet");
+        assert_eq!(body(frames.last().unwrap())["response"]["service_tier"], told);
+        assert_eq!(view.object()["service_tier"], told);
+    }
+    let (_, view) = text().project(&text().live, SHAPES[0], 0);
+    assert_eq!(view.object()["service_tier"], "default", "the provider did not say");
+}
+
+#[test]
+fn a_turn_of_the_first_projector_is_shown_as_it_was() {
+    let mut run = Run::new(false, false);
+    run.begin();
+    run.finish_by("flex");
+    let first = run.live.iter().cloned().map(|mut moment| {
+        if let What::Event(event, at) = &moment.what
+            && let Event::TurnStarted(started) = &**event
+        {
+            let started = TurnStarted { projector: 1, ..started.clone() };
+            moment.what = What::Event(Arc::new(Event::TurnStarted(started)), *at);
+        }
+        moment
+    });
+    let (frames, _) = run.project(&first.collect::<Vec<_>>(), SHAPES[0], 0);
+    assert!(frames.len() > 2);
+    for frame in &frames {
+        assert_eq!(body(frame)["response"]["service_tier"], "default", "{}", frame.event);
+    }
 }

@@ -175,6 +175,7 @@ fn refusals_name_the_parameter() {
             "context_management[0].compact_threshold",
             "invalid_value",
         ),
+        (json!({ "service_tier": "warp" }), "service_tier", "invalid_value"),
         (json!({ "moderation": { "model": "x" } }), "moderation", "unsupported_parameter"),
         (json!({ "seed": 1 }), "seed", "unsupported_parameter"),
         (json!({ "reasoning": { "mode": "pro" } }), "reasoning.mode", "unsupported_parameter"),
@@ -251,11 +252,13 @@ fn what_only_the_same_format_knows_is_sent_there() {
         "service_tier": "flex", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "user": "u",
         "text": { "verbosity": "low" }, "metadata": { "ours": "alone" },
     }));
-    let extra = request.unwrap().spec.extra.clone().unwrap();
+    let spec = request.unwrap().spec;
+    assert_eq!(spec.service_tier.as_deref(), Some("flex"), "every format has a word for it");
+    assert_eq!(read(json!({ "service_tier": "auto" })).unwrap().spec.service_tier, None);
+    let extra = spec.extra.clone().unwrap();
     assert_eq!(extra.format, Format::OpenAiResponses);
     let sent = json!({
-        "service_tier": "flex", "user": "u", "prompt_cache_key": "k", "prompt_cache_retention": "24h",
-        "text": { "verbosity": "low" },
+        "user": "u", "prompt_cache_key": "k", "prompt_cache_retention": "24h", "text": { "verbosity": "low" },
     });
     assert_eq!(Value::Object(extra.fields.clone()), sent);
     assert_eq!(read(json!({})).unwrap().spec.extra, None);

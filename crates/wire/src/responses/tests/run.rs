@@ -144,14 +144,26 @@ impl Run {
         self.record(Ok(finished));
     }
 
+    /// Comes to its end by a tier that the provider names.
+    pub(super) fn finish_by(&mut self, tier: &str) {
+        let finished = Finished { stop: Stop::End, usage: Some(USAGE), model: None, reported: Object::new() };
+        let mut receipt = receipt();
+        receipt.reported.insert("service_tier".to_owned(), json!(tier));
+        self.record_with(Ok(finished), receipt);
+    }
+
     pub(super) fn fail(&mut self, kind: FailureKind) {
         self.record(Err(Failure { kind, message: "the upstream is unwell".to_owned(), retry_after_ms: None }));
         self.at += 600_000;
     }
 
     fn record(&mut self, result: Result<Finished, Failure>) {
+        self.record_with(result, receipt());
+    }
+
+    fn record_with(&mut self, result: Result<Finished, Failure>, receipt: Receipt) {
         let intent = self.state.turn.as_ref().unwrap().inference.as_ref().unwrap().intent;
-        let record = RecordInference { intent, result, receipt: receipt() };
+        let record = RecordInference { intent, result, receipt };
         self.send(Command::RecordInference(Box::new(record)));
     }
 
