@@ -1,5 +1,9 @@
 //! The PostgreSQL backend, against private servers of every version that is supported.
 
+mod lease;
+mod unknown;
+mod wall;
+
 use std::sync::Arc;
 
 use mainstay_store::{
