@@ -129,6 +129,12 @@ class Server:
         return Raw(self)
 
 
+if os.environ.get("MAINSTAY_TEST_CLUSTER"):
+    import cluster
+
+    Server = cluster.clustered(Server, BINARY)
+
+
 class Response:
     """A whole response."""
 

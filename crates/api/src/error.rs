@@ -124,6 +124,7 @@ impl From<mainstay_runtime::Error> for Error {
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "server_error", message).with_code("storage_full")
             }
             Runtime::Unavailable(message) => Self::unavailable(message),
+            Runtime::Elsewhere => Self::unavailable("No node drives the session just now; try again."),
             Runtime::Overloaded(what) => {
                 let message = format!("Too much at once: {what}. Try again later.");
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", message).with_code("overloaded")

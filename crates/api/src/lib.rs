@@ -16,6 +16,7 @@ mod json;
 mod managed;
 mod models;
 mod native;
+mod node;
 mod path;
 mod query;
 mod responses;

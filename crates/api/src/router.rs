@@ -19,7 +19,7 @@ use crate::{
     agents, conversations,
     drain::drain,
     error::Error,
-    files, gateway, health, managed, models, native, responses,
+    files, gateway, health, managed, models, native, node, responses,
     state::{AppState, Settings},
 };
 
@@ -39,6 +39,7 @@ pub fn router(engine: Arc<Engine>, settings: Settings) -> Router {
     let routes = Router::new()
         .merge(health::routes())
         .merge(native::routes())
+        .merge(node::routes())
         .nest("/anthropic/v1", anthropic)
         .nest("/openai/v1", wires.clone())
         .nest("/v1", wires)

@@ -8,19 +8,39 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use mainstay_seal::Entropy;
+use mainstay_seal::{Entropy, Keyring};
+use ring::hmac;
 
-use crate::config::Config;
+use crate::{config::Config, keyring};
 
 /// Its file in the data directory.
 const FILE: &str = "api-key";
+/// Bytes of a key that are secret.
+const SECRET: usize = 24;
 /// What every key begins with.
 pub(crate) const PREFIX: &str = "msk-";
 
 /// Prints the key; makes it where there is none.
 pub(crate) fn print(config: &Config) -> Result<()> {
-    println!("{}", ensure(&config.data_dir)?);
+    let key = match config.file.store.is_shared() {
+        true => shared(&*keyring::look(config)?),
+        false => ensure(&config.data_dir)?,
+    };
+    println!("{key}");
     Ok(())
+}
+
+/// The first key of a server that starts.
+pub(crate) fn first(config: &Config, keyring: &Keyring) -> Result<String> {
+    let made = ensure(&config.data_dir)?;
+    Ok(if config.file.store.is_shared() { shared(keyring) } else { made })
+}
+
+/// The first key of a cluster: the same at every node, because it follows from the master key.
+fn shared(keyring: &Keyring) -> String {
+    let signer = hmac::Key::new(hmac::HMAC_SHA256, &keyring.node_key());
+    let secret = hmac::sign(&signer, b"the first API key");
+    format!("{PREFIX}{}", data_encoding::HEXLOWER.encode(&secret.as_ref()[..SECRET]))
 }
 
 /// The key of a data directory; made where there is none.
@@ -49,7 +69,7 @@ fn read(path: &Path) -> Result<Option<String>> {
 
 /// Whole or not at all: written beside, synced, then linked under its name; who comes second takes the first's.
 fn make(data_dir: &Path, path: &Path) -> Result<String> {
-    let mut secret = [0; 24];
+    let mut secret = [0; SECRET];
     mainstay_runtime::entropy::System::default().fill(&mut secret);
     let key = format!("{PREFIX}{}", data_encoding::HEXLOWER.encode(&secret));
     let beside = data_dir.join(format!("{FILE}.{}", std::process::id()));

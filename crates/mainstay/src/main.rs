@@ -9,12 +9,15 @@ mod doctor;
 mod faults;
 mod init;
 mod key;
+mod keyring;
 mod loopback;
 mod man;
 mod models;
 mod offer;
+mod operate;
 mod serve;
 mod server_file;
+mod stores;
 mod webhooks;
 
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
@@ -57,6 +60,19 @@ enum Verb {
     Import(models::ImportArguments),
     /// List the models that can be pulled and those that are installed, or remove one.
     Models(models::ModelsArguments),
+    /// Write the store into a folder, complete and verified; the server may run meanwhile.
+    Backup(operate::BackupArguments),
+    /// Verify a backup and write it into an empty data directory.
+    Restore(operate::RestoreArguments),
+    /// Verify the store, say how it stands, bring it to this version's format.
+    #[command(subcommand)]
+    Db(operate::DbVerb),
+    /// Make a cluster's master key, bring keys into its database.
+    #[command(subcommand)]
+    Keys(operate::KeysVerb),
+    /// Move a store.
+    #[command(subcommand)]
+    Store(operate::StoreVerb),
     /// Print the OpenAPI document of what is served.
     Openapi,
     /// Print the script that completes this command line in a shell.
@@ -101,6 +117,7 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Sessions(verb) => return client::sessions(&verb),
         Verb::Completions(arguments) => completions::print(&arguments, Cli::command()),
         Verb::Man(arguments) => man::print(&arguments, Cli::command()),
+        Verb::Db(verb) => return operate::db(&verb),
         Verb::Doctor(arguments) => return doctor::run(&arguments),
         Verb::Serve(options) => serve::run(config::load(&options)?),
         Verb::Key(options) => key::print(&config::load(&options)?),
@@ -109,6 +126,10 @@ fn run(verb: Verb) -> Result<ExitCode> {
         Verb::Pull(arguments) => models::pull(arguments),
         Verb::Import(arguments) => models::import(arguments),
         Verb::Models(arguments) => models::models(&arguments),
+        Verb::Backup(arguments) => operate::backup(&arguments),
+        Verb::Restore(arguments) => operate::restore(&arguments),
+        Verb::Keys(verb) => operate::keys(&verb),
+        Verb::Store(verb) => operate::store(&verb),
         Verb::Openapi => {
             println!("{}", mainstay_wire::openapi::document());
             Ok(())

@@ -20,17 +20,13 @@ use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use self::{
-    import::Import,
-    name::Name,
-    progress::{Progress, say, size},
-    pull::Pull,
-};
+use self::{import::Import, name::Name, pull::Pull};
 use crate::{Options, config};
 
 pub(crate) use self::{
     catalogue::{Catalogue, DEFAULT, Entry, Settings},
     library::{Installed, Library},
+    progress::{Progress, say, size},
 };
 
 /// `mainstay pull`.

@@ -11,7 +11,7 @@ use mainstay_runtime::{
     task::{Stage, Tasks},
 };
 use mainstay_seal::{Entropy, Keyring};
-use mainstay_store::sqlite;
+use mainstay_store::Store;
 use mainstay_vocabulary::{Principal, Tenant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
@@ -22,9 +22,9 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, key,
+    faults, key, keyring,
     offer::{self, Offers, Reach},
-    server_file,
+    server_file, stores,
 };
 
 /// Serves until SIGTERM or SIGINT.
@@ -59,10 +59,14 @@ fn log(config: &Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let first_key = key::ensure(&config.data_dir)?;
+    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
+    // The store first: its refusals say most, and where it is refused no keys are made.
+    let store = stores::open(&config)?;
+    let keyring = keyring::open(&config, &*entropy).await?;
+    let first_key = key::first(&config, &keyring)?;
     config.strangers().iter().for_each(|name| tracing::warn!("the variable {name} names no setting"));
     let offers = offer::look(&config).await;
-    let parts = parts(&config, &first_key, offers.as_ref())?;
+    let parts = parts(&config, (store, keyring, entropy), (&first_key, offers.as_ref()))?;
     let tasks = parts.tasks.clone();
     let mut stage = tasks.stage();
     let mut is_lost = false;
@@ -142,15 +146,14 @@ fn log_offers(offers: &Offers) {
     offers.passed_over.iter().for_each(|reason| tracing::info!("not offered: {reason}"));
 }
 
-fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Parts> {
-    let most_bytes = Some(config.file.store.most_bytes).filter(|bytes| *bytes > 0);
-    let store = sqlite::open(sqlite::Options { dir: config.data_dir.clone(), most_bytes })
-        .with_context(|| format!("opening the store in {}", config.data_dir.display()))?;
-    let entropy: Arc<dyn Entropy> = Arc::new(entropy::System::default());
-    let keyring = Keyring::open(&config.data_dir.join("keys"), &*entropy).context("opening the keys")?;
+fn parts(
+    config: &Config,
+    (store, keyring, entropy): (Arc<dyn Store>, Arc<Keyring>, Arc<dyn Entropy>),
+    (first_key, offers): (&str, Option<&Offers>),
+) -> Result<Parts> {
     Ok(Parts {
         store,
-        keyring: Arc::new(keyring),
+        keyring,
         entropy,
         clock: Arc::new(clock::System),
         tasks: Tasks::default(),
@@ -158,6 +161,7 @@ fn parts(config: &Config, first_key: &str, offers: Option<&Offers>) -> Result<Pa
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,
+        cluster: stores::cluster(config)?,
         faults: faults::from_environment()?,
     })
 }

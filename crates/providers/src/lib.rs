@@ -12,6 +12,7 @@ mod local;
 pub mod openai;
 pub mod openai_chat;
 pub mod openai_responses;
+pub mod peer;
 pub mod post;
 pub mod reach;
 mod scripted;

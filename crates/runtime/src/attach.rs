@@ -80,7 +80,7 @@ async fn read(
     let Some(stored) = stored.file.as_ref().filter(|stored| stored.is_whole) else {
         return Ok(Content::Text(GONE.to_owned()));
     };
-    *left = left.checked_sub(stored.bytes()).ok_or(Error::TooLarge("the content of all attached files"))?;
+    *left = left.checked_sub(stored.bytes()).ok_or(Error::TooLarge("the content of all attached files".into()))?;
     let mut bytes = Vec::new();
     for (sequence, _) in &stored.parts {
         bytes.extend(part(inner, &caller.tenant, file, *sequence).await?);

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     driver::Driver,
-    engine::{Caller, Engine, Idempotent, SHARD},
+    engine::{Caller, Engine, Idempotent},
     error::Error,
     fault::Point,
 };
@@ -218,7 +218,7 @@ impl Delivering<'_> {
         let place = [&self.state.session.as_bytes()[..], &self.invocation.0.to_be_bytes()[..]];
         let mut rest = [0; 16];
         rest.copy_from_slice(&self.engine.inner.journal.keyring.digest(&self.tenant, "invocation", &place)[..16]);
-        SessionId::new(SHARD, rest)
+        SessionId::new(self.state.session.shard(), rest)
     }
 
     async fn tell(&self, caller: &Caller, session: SessionId, text: &str) -> Result<InvocationOutcome, Error> {

@@ -150,9 +150,9 @@ impl Driver {
 
     /// Sends a batch until its fate is known.
     async fn send(&self, batch: Batch) -> Result<(), Failed> {
-        let faults = &self.inner.faults;
+        let (faults, leases, shard) = (&self.inner.faults, &self.inner.leases, self.session.shard());
         loop {
-            let lease = self.inner.leases.current();
+            let lease = leases.current(shard).ok_or(Error::Elsewhere)?;
             let error = match self.inner.journal.store.commit(lease, batch.clone()).await {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
@@ -160,18 +160,23 @@ impl Driver {
             match error {
                 StoreError::Conflict { .. } => return Err(Failed::Moved),
                 StoreError::Duplicate(remembered) => return Err(Failed::Duplicate(remembered)),
-                StoreError::Fenced if self.inner.leases.settled().await != lease => {}
-                StoreError::Fenced if faults.has(Bug::LeaseKept) => drop(self.inner.leases.renew(lease.epoch).await?),
+                StoreError::Fenced if leases.settled(shard).await.is_some_and(|now| now != lease) => {}
+                StoreError::Fenced if faults.has(Bug::LeaseKept) => drop(leases.retake(shard, lease.epoch).await?),
                 StoreError::Fenced => {
-                    self.inner.lose();
+                    self.inner.lose(shard);
                     return Err(Failed::Error(error.into()));
                 }
                 StoreError::Unknown(_) if faults.has(Bug::UnknownTakenForDone) => return Ok(()),
                 StoreError::Unknown(_) => {
-                    self.inner.leases.renew(lease.epoch).await?;
+                    // Taken anew here or by another: either way the old epoch is over, and the outcome is final.
+                    let is_ours = leases.retake(shard, lease.epoch).await?.is_some();
                     let outcome = self.inner.journal.store.outcome(batch.session, batch.expected, batch.op);
                     if outcome.await.map_err(Error::from)? && !faults.has(Bug::UnknownRetried) {
                         return Ok(());
+                    }
+                    if !is_ours {
+                        self.inner.lose(shard);
+                        return Err(Failed::Error(Error::Elsewhere));
                     }
                 }
                 other => return Err(Failed::Error(other.into())),

@@ -6,7 +6,7 @@ mod compaction;
 mod inference;
 mod take_over;
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use mainstay_seal::{Hash, Sealer};
 use mainstay_session::{
@@ -131,14 +131,30 @@ impl Driver {
 
     async fn run(&mut self) {
         let mut stage = self.inner.tasks.stage();
+        let inner = Arc::clone(&self.inner);
         loop {
             if *stage.borrow() == Stage::Stopped {
                 return self.refuse_all(&Error::Unavailable("the server is stopping".to_owned()));
+            }
+            // Waits from before it looks.
+            let mut changed = pin!(inner.leases.change());
+            changed.as_mut().enable();
+            if !self.inner.leases.is_held(self.session.shard()) {
+                return self.refuse_all(&Error::Elsewhere);
             }
             if self.is_stale
                 && let Err(error) = self.load().await
             {
                 return self.refuse_all(&error);
+            }
+            if self.running.is_none() && !self.inner.leases.is_serving(self.session.shard()) {
+                // The shard is about to be another node's: what waits is still taken, nothing new begins.
+                match self.inbox.try_recv() {
+                    Ok(message) => self.take(message).await,
+                    Err(_) if self.inner.retire(self.session, &self.inbox) => return,
+                    Err(_) => {}
+                }
+                continue;
             }
             if let Err(error) = self.advance().await {
                 return self.refuse_all(&error);
@@ -154,6 +170,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 _ = stage.changed() => {}
+                () = &mut changed => {}
                 message = self.inbox.recv() => match message {
                     Some(message) => self.take(message).await,
                     None => return,
@@ -173,7 +190,7 @@ impl Driver {
         if self.is_due() {
             self.own(Command::CheckDeadline, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
         }
-        while self.running.is_none() && !self.is_stale && self.inner.tasks.is_serving() {
+        while self.running.is_none() && !self.is_stale && self.may_begin() {
             match turn::next(&self.state) {
                 None => break,
                 Some(Wanted::Infer { not_before: Some(at) } | Wanted::Compact { not_before: Some(at) })
@@ -192,6 +209,11 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Whether the session may begin something that takes time.
+    fn may_begin(&self) -> bool {
+        self.inner.tasks.is_serving() && self.inner.leases.is_serving(self.session.shard())
     }
 
     fn is_due(&self) -> bool {
@@ -305,7 +327,10 @@ impl Driver {
 
     /// Answers everything that waits and leaves. Followers go back to the journal: it may hold what they were not shown.
     fn refuse_all(&mut self, error: &Error) {
-        if self.inner.is_running() {
+        if self.inner.is_running() && *error == Error::Elsewhere {
+            tracing::debug!(session = %self.session, "a session leaves for another node");
+            self.inner.hub.reset(self.session);
+        } else if self.inner.is_running() {
             tracing::warn!(session = %self.session, %error, "a session is set aside");
             self.inner.hub.reset(self.session);
         }

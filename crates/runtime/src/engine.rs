@@ -7,15 +7,17 @@ use std::{
     time::Duration,
 };
 
+use mainstay_providers::peer::Peers;
 use mainstay_seal::{Entropy, Keyring};
 use mainstay_session::{Command, State, event::Kind, spec::Limits};
 use mainstay_store::{Store, seam::Idempotency};
 use mainstay_vocabulary::{Principal, Sequence, SessionId, Shard, Tenant, Timestamp};
-use tokio::sync::{mpsc, oneshot};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, mpsc};
 
 use crate::{
     clock::Clock,
-    driver::{Ask, Message, drive},
+    driver::{Message, drive},
     error::Error,
     fault::Faults,
     follow::Follow,
@@ -23,7 +25,10 @@ use crate::{
     hub::Hub,
     journal::Journal,
     lease::Leases,
+    membership::{self, Directory},
+    peer::Post,
     recovery,
+    relay::Relays,
     route::Deployments,
     task::{Stage, TaskKind, Tasks},
     webhook::{self, Outbox, Outlets},
@@ -37,11 +42,8 @@ const KEY_KEPT_MS: u64 = 30 * 24 * 3_600 * 1_000;
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long it then waits for drivers to leave.
 const REST: Duration = Duration::from_secs(2);
-/// The only shard of the embedded store.
-pub(crate) const SHARD: Shard = Shard(0);
-
 /// Who asks.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Caller {
     /// Whose data.
     pub tenant: Tenant,
@@ -131,8 +133,18 @@ pub struct Parts {
     pub limits: Limits,
     /// Where events of sessions are sent, and what the wires know of them.
     pub outlets: Outlets,
+    /// How other nodes on the same store are reached, and this one by them; `None` where the store is this process's.
+    pub cluster: Option<Cluster>,
     /// What a test build breaks.
     pub faults: Faults,
+}
+
+/// This node among others.
+pub struct Cluster {
+    /// Where others reach it: scheme, host and port.
+    pub address: String,
+    /// How it reaches them.
+    pub peers: Arc<dyn Peers>,
 }
 
 /// Drives all sessions of this process.
@@ -150,6 +162,13 @@ pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) gateway: Gateway,
     pub(crate) outbox: Outbox,
+    pub(crate) directory: Directory,
+    pub(crate) relays: Relays,
+    /// Speaks to other nodes, where there may be any.
+    pub(crate) post: Option<Post>,
+    pub(crate) address: String,
+    /// Wakes recovery: shards were taken.
+    pub(crate) recovery: Notify,
     keys: Keys,
     limits: Limits,
     started_at: Timestamp,
@@ -157,7 +176,7 @@ pub(crate) struct Inner {
 }
 
 impl Engine {
-    /// Takes the shard and begins to recover what earlier incarnations left open.
+    /// Takes its shards and begins to recover what earlier incarnations left open.
     ///
     /// # Errors
     /// `Unavailable` if the store cannot be written to.
@@ -167,7 +186,14 @@ impl Engine {
         journal.entropy.fill(&mut incarnation);
         let mut first_number = [0; 4];
         journal.entropy.fill(&mut first_number);
-        let leases = Leases::take(Arc::clone(&journal.store), SHARD, incarnation).await?;
+        let leases = Leases::new(Arc::clone(&journal.store), Arc::clone(&parts.clock), incarnation);
+        let (address, post) = match parts.cluster {
+            Some(Cluster { address, peers }) => {
+                let key = journal.keyring.node_key();
+                (address, Some(Post::new(peers, &key, Arc::clone(&parts.clock))))
+            }
+            None => (String::new(), None),
+        };
         let inner = Arc::new(Inner {
             journal,
             leases,
@@ -179,10 +205,16 @@ impl Engine {
             faults: parts.faults,
             gateway: Gateway::new(first_number),
             outbox: Outbox::new(parts.outlets)?,
+            directory: Directory::default(),
+            relays: Relays::default(),
+            post,
+            address,
+            recovery: Notify::new(),
             keys: parts.keys,
             limits: parts.limits,
             sessions: Mutex::default(),
         });
+        membership::start(&inner).await?;
         recovery::start(&inner)?;
         webhook::start(&inner)?;
         Ok(Arc::new(Self { inner }))
@@ -193,14 +225,22 @@ impl Engine {
         self.inner.keys.find(key)
     }
 
-    /// An id for a new session; derived from the scope where a key is given, so that a retry finds it.
-    pub fn session_id(&self, caller: &Caller, idempotent: Option<&Idempotent>) -> SessionId {
+    /// An id for a new session: in the shard of `near` where that is given; else in one that this node drives, or, under
+    /// a key, in the one that the key's scope names. It is derived from that scope, so that a retry finds it.
+    pub fn session_id(&self, caller: &Caller, idempotent: Option<&Idempotent>, near: Option<SessionId>) -> SessionId {
         let mut rest = [0; 16];
-        match idempotent {
-            Some(idempotent) => rest.copy_from_slice(&self.inner.scope(caller, idempotent)[..16]),
-            None => self.inner.journal.entropy.fill(&mut rest),
-        }
-        SessionId::new(SHARD, rest)
+        let shard = match idempotent {
+            Some(idempotent) => {
+                let scope = self.inner.scope(caller, idempotent);
+                rest.copy_from_slice(&scope[..16]);
+                self.inner.home(&scope)
+            }
+            None => {
+                self.inner.journal.entropy.fill(&mut rest);
+                self.inner.own_shard(&rest)
+            }
+        };
+        SessionId::new(near.map_or(shard, |near| near.shard()), rest)
     }
 
     /// Sends a command and waits until it is durable or refused.
@@ -220,39 +260,46 @@ impl Engine {
             return Err(Error::Unavailable("the server is stopping".to_owned()));
         }
         let idempotency = idempotent.map(|idempotent| inner.idempotency(caller, &idempotent));
+        let shard = session.shard();
         if let Some(known) = &idempotency
-            && let Some(accepted) = self.remembered(caller, known).await?
+            && let Some(accepted) = self.remembered(caller, shard, known).await?
         {
             return Ok(accepted);
         }
-        let (reply, answer) = oneshot::channel();
-        let ask = Ask { caller: caller.clone(), command, idempotency: idempotency.clone(), reply };
-        inner.send(session, Message::Command(Box::new(ask)))?;
-        let answer =
-            answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))?;
+        let answer = inner.place(caller, session, command, idempotency.as_ref()).await?;
         // Another request with the key was first, maybe with another session.
         if let (true, Some(known)) = (answer.replayed, &idempotency)
-            && let Some(accepted) = self.remembered(caller, known).await?
+            && let Some(accepted) = self.remembered(caller, shard, known).await?
         {
             return Ok(accepted);
         }
         Ok(answer)
     }
 
-    /// What an earlier request with the same key began. Asked first, so that a repeated request finds its result
-    /// although what it named may be gone by now.
+    /// What an earlier request with the same key began; `near` as given to `session_id`, or the session that it is sent
+    /// to. Asked first, so that a repeated request finds its result although what it named may be gone by now.
     ///
     /// # Errors
     /// `IdempotencyMismatch`; `NotFound` if the session is gone; `Unavailable`.
-    pub async fn replayed(&self, caller: &Caller, idempotent: Option<&Idempotent>) -> Result<Option<Accepted>, Error> {
-        match idempotent {
-            Some(idempotent) => self.remembered(caller, &self.inner.idempotency(caller, idempotent)).await,
-            None => Ok(None),
-        }
+    pub async fn replayed(
+        &self,
+        caller: &Caller,
+        idempotent: Option<&Idempotent>,
+        near: Option<SessionId>,
+    ) -> Result<Option<Accepted>, Error> {
+        let Some(idempotent) = idempotent else { return Ok(None) };
+        let idempotency = self.inner.idempotency(caller, idempotent);
+        let shard = near.map_or_else(|| self.inner.home(&idempotency.scope), |near| near.shard());
+        self.remembered(caller, shard, &idempotency).await
     }
 
-    async fn remembered(&self, caller: &Caller, idempotency: &Idempotency) -> Result<Option<Accepted>, Error> {
-        let known = self.inner.journal.store.remembered(SHARD, idempotency.scope).await?;
+    async fn remembered(
+        &self,
+        caller: &Caller,
+        shard: Shard,
+        idempotency: &Idempotency,
+    ) -> Result<Option<Accepted>, Error> {
+        let known = self.inner.journal.store.remembered(shard, idempotency.scope).await?;
         let Some(known) = known.filter(|_| !self.inner.faults.has(crate::fault::Bug::KeyForgotten)) else {
             return Ok(None);
         };
@@ -275,7 +322,7 @@ impl Engine {
         command: Command,
         idempotent: Option<Idempotent>,
     ) -> Result<(Accepted, Follow), Error> {
-        let live = self.inner.hub.subscribe(session);
+        let live = self.inner.listen_surely(session).await;
         let accepted = self.submit(caller, session, command, idempotent).await?;
         let follow = if accepted.replayed {
             let before = Sequence(accepted.first.0.saturating_sub(1));
@@ -306,10 +353,12 @@ impl Engine {
         }
     }
 
-    fn registry_id(&self, tenant: &Tenant) -> SessionId {
+    /// The tenant's registry, which may not exist yet.
+    pub fn registry_id(&self, tenant: &Tenant) -> SessionId {
+        let digest = self.inner.journal.keyring.digest(tenant, "registry", &[]);
         let mut rest = [0; 16];
-        rest.copy_from_slice(&self.inner.journal.keyring.digest(tenant, "registry", &[])[..16]);
-        SessionId::new(SHARD, rest)
+        rest.copy_from_slice(&digest[..16]);
+        SessionId::new(self.inner.home(&digest), rest)
     }
 
     /// Models that clients may ask for.
@@ -339,6 +388,8 @@ impl Engine {
     /// goes on with the next start.
     pub async fn drain(&self) {
         let tasks = &self.inner.tasks;
+        // What other nodes can go on with is handed over before intake stops.
+        membership::hand_over(&self.inner, DRAIN).await;
         tasks.advance(Stage::Draining);
         let idle = async {
             while tasks.running(TaskKind::Inference) > 0 || self.inner.gateway.waiting() > 0 {
@@ -353,6 +404,7 @@ impl Engine {
             }
         };
         let _ = tokio::time::timeout(REST, sessions).await;
+        membership::give_back_all(&self.inner).await;
         if let Err(error) = self.inner.journal.store.close().await {
             tracing::warn!(%error, "the store did not close cleanly");
         }
@@ -365,21 +417,28 @@ impl Inner {
         *self.tasks.stage().borrow() != Stage::Stopped
     }
 
-    /// Another incarnation owns the shard: nothing may be sent out or written any more.
-    pub(crate) fn lose(&self) {
-        tracing::error!("the lease on the shard is lost to another process; stopping");
-        self.tasks.advance(Stage::Stopped);
+    /// Another incarnation owns the shard: nothing of it may be sent out or written any more.
+    pub(crate) fn lose(&self, shard: Shard) {
+        if self.leases.is_sole() {
+            tracing::error!("the lease on the shard is lost to another process; stopping");
+            return self.tasks.advance(Stage::Stopped);
+        }
+        if self.leases.forget(shard).is_some() {
+            tracing::warn!(shard = shard.0, "a shard is lost to another node, or its lease ran out");
+            self.hub.reset_shard(shard);
+        }
     }
 
     /// Hands a message to a session's driver; starts one where none runs.
     pub(crate) fn send(self: &Arc<Self>, session: SessionId, message: Message) -> Result<(), Error> {
+        self.leases.epoch(session.shard())?;
         let mut sessions = self.sessions();
         let mut message = message;
         if let Some(sender) = sessions.get(&session) {
             match sender.try_send(message) {
                 Ok(()) => return Ok(()),
                 Err(mpsc::error::TrySendError::Full(_)) => {
-                    return Err(Error::Overloaded("commands wait for the session"));
+                    return Err(Error::Overloaded("commands wait for the session".into()));
                 }
                 // Its driver died; another takes its place.
                 Err(mpsc::error::TrySendError::Closed(back)) => message = back,
@@ -389,9 +448,14 @@ impl Inner {
         // The channel is new and empty: it takes the one message.
         let _ = sender.try_send(message);
         let driver = drive(Arc::clone(self), session, inbox);
-        self.tasks.spawn(TaskKind::Session, driver).map_err(|_| Error::Overloaded("sessions are active"))?;
+        self.tasks.spawn(TaskKind::Session, driver).map_err(|_| Error::Overloaded("sessions are active".into()))?;
         sessions.insert(session, sender);
         Ok(())
+    }
+
+    /// Whether any session of a shard is in memory.
+    pub(crate) fn drives(&self, shard: Shard) -> bool {
+        self.sessions().keys().any(|session| session.shard() == shard)
     }
 
     /// The driver of a session, where one runs. One that died is none: recovery starts another.

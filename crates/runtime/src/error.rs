@@ -1,9 +1,13 @@
 //! Why the engine did not do what it was asked, by what the caller may do about it.
 
+use std::borrow::Cow;
+
 use mainstay_session::Refusal;
+use serde::{Deserialize, Serialize};
 
 /// Why the engine did not do what it was asked.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Error {
     /// There is no such thing for this caller.
     #[error("not found")]
@@ -20,12 +24,15 @@ pub enum Error {
     /// Try again later.
     #[error("not available: {0}")]
     Unavailable(String),
+    /// Another node serves the session, or none does just now. Nothing has changed.
+    #[error("the session is served by another node")]
+    Elsewhere,
     /// A bound is reached; try again later.
     #[error("too many {0}")]
-    Overloaded(&'static str),
+    Overloaded(Cow<'static, str>),
     /// The request holds more than may be kept.
     #[error("{0} is too large")]
-    TooLarge(&'static str),
+    TooLarge(Cow<'static, str>),
     /// What is stored is not what was written.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),
@@ -48,7 +55,7 @@ impl From<mainstay_store::Error> for Error {
             Store::Corrupt(what) => Self::Corrupt(what),
             // Trying again would not help.
             Store::Malformed(rule) => Self::Corrupt(format!("a batch breaks a rule of the store: {rule}")),
-            Store::Fenced => Self::Unavailable("another process has taken over".to_owned()),
+            Store::Fenced | Store::Held => Self::Elsewhere,
             other => Self::Unavailable(other.to_string()),
         }
     }
@@ -59,7 +66,7 @@ impl From<mainstay_seal::Error> for Error {
         use mainstay_seal::Error as Seal;
         match error {
             Seal::Destroyed => Self::NotFound,
-            Seal::Unavailable { .. } | Seal::Full => Self::Unavailable(error.to_string()),
+            Seal::Unavailable { .. } | Seal::Unreachable { .. } | Seal::Full => Self::Unavailable(error.to_string()),
             other => Self::Corrupt(other.to_string()),
         }
     }

@@ -64,7 +64,7 @@ impl Follow {
 
     /// Everything after an event.
     pub(crate) fn after(inner: Arc<Inner>, caller: &Caller, session: SessionId, sequence: Sequence) -> Self {
-        let live = inner.hub.subscribe(session);
+        let live = inner.listen(session);
         let state = Arc::new(State::unborn(session));
         let last = Cursor { sequence, ordinal: 0 };
         let catch_up = Some(CatchUp::after(session, sequence));
@@ -90,12 +90,12 @@ impl Follow {
                 Ok(shown) => self.has_gap(shown),
                 Err(broadcast::error::RecvError::Lagged(_)) => true,
                 Err(broadcast::error::RecvError::Closed) => {
-                    self.live = self.inner.hub.subscribe(self.session);
+                    self.live = self.inner.listen(self.session);
                     true
                 }
             };
             if missed && self.is_volatile {
-                return Some(Err(Error::Overloaded("moments were missed of a response that is not stored")));
+                return Some(Err(Error::Overloaded("moments were missed of a response that is not stored".into())));
             }
             if missed {
                 self.catch_up = Some(CatchUp::after(self.session, self.last.sequence));

@@ -7,8 +7,10 @@ mod stream;
 use std::sync::Arc;
 
 use mainstay_session::event::{Outgoing, Route};
-use mainstay_vocabulary::inference::{
-    EmbeddingRequest, Embeddings, Failure, FailureKind, Finished, Format, Request, Stop, TokenCount,
+use mainstay_store::seam::Lease;
+use mainstay_vocabulary::{
+    Epoch,
+    inference::{EmbeddingRequest, Embeddings, Failure, FailureKind, Finished, Format, Request, Stop, TokenCount},
 };
 
 pub use self::stream::Chunks;
@@ -17,6 +19,7 @@ use crate::{
     attach,
     engine::{Caller, Engine},
     error::Error,
+    lease::Working,
     meter,
     route::Deployment,
     task::{Exhausted, TaskKind},
@@ -159,20 +162,23 @@ impl Engine {
         if !inner.tasks.is_serving() {
             return Err(Error::Unavailable("the server is stopping".to_owned()).into());
         }
-        let slot = inner.tasks.slot(TaskKind::Inference).map_err(|Exhausted| Error::Overloaded("inferences run"))?;
+        let slot =
+            inner.tasks.slot(TaskKind::Inference).map_err(|Exhausted| Error::Overloaded("inferences run".into()))?;
         let prompt = inner.journal.keyring.digest(&caller.tenant, "prompt", &[body]);
-        let epoch = inner.leases.current().epoch;
         let number = inner.gateway.next_number();
-        let outgoing = Arc::new(Outgoing {
+        let outgoing = Outgoing {
             number,
             principal: caller.principal.clone(),
-            epoch,
+            // That of the journal which takes it.
+            epoch: Epoch(0),
             route,
             prompt: data_encoding::HEXLOWER.encode(&prompt[..16]),
             estimate: meter::receipt(Some(deployment), None, meter::Size { prompt: body.len() as u64, written: 0 }),
-        });
-        book::intend(inner, &caller.tenant, outgoing).await?;
-        Ok(Meter::new(inner, caller, deployment, Ticket { number, epoch, prompt_bytes: body.len() as u64, slot }))
+        };
+        let lease = book::intend(inner, &caller.tenant, outgoing).await?;
+        let working = inner.leases.begin_work(lease.shard);
+        let prompt_bytes = body.len() as u64;
+        Ok(Meter::new(inner, caller, deployment, Ticket { number, lease, prompt_bytes, slot, working }))
     }
 
     /// The deployment for an attempt after so many failed ones.
@@ -194,13 +200,15 @@ impl Engine {
 }
 
 /// What an intended inference holds until it is booked.
-#[derive(Debug)]
 pub(crate) struct Ticket {
     number: u64,
-    epoch: mainstay_vocabulary::Epoch,
+    /// Under which it was intended.
+    lease: Lease,
     prompt_bytes: u64,
     #[allow(dead_code, reason = "held until the inference is over")]
     slot: tokio::sync::OwnedSemaphorePermit,
+    #[allow(dead_code, reason = "held until the inference is over")]
+    working: Working,
 }
 
 /// Whether a deployment can carry what only one format can say.

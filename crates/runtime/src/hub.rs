@@ -6,7 +6,7 @@ use std::{
 };
 
 use mainstay_session::feed::Moment;
-use mainstay_vocabulary::SessionId;
+use mainstay_vocabulary::{SessionId, Shard};
 use tokio::sync::broadcast;
 
 /// Commits that a follower may lag behind before it must read the journal.
@@ -50,6 +50,16 @@ impl Hub {
         self.lock().remove(&session);
     }
 
+    /// The same for all sessions of a shard: another node shows them from now on.
+    pub(crate) fn reset_shard(&self, shard: Shard) {
+        self.lock().retain(|session, _| session.shard() != shard);
+    }
+
+    /// Whether anybody follows a session.
+    pub(crate) fn is_followed(&self, session: SessionId) -> bool {
+        self.lock().get(&session).is_some_and(|sender| sender.receiver_count() > 0)
+    }
+
     fn release(&self, session: SessionId) {
         let mut senders = self.lock();
         if senders.get(&session).is_some_and(|sender| sender.receiver_count() == 0) {
@@ -85,8 +95,6 @@ impl Drop for Live {
 
 #[cfg(test)]
 mod tests {
-    use mainstay_vocabulary::Shard;
-
     use super::*;
 
     #[test]
@@ -97,6 +105,16 @@ mod tests {
         assert_eq!(hub.lock().len(), 1);
         drop(other);
         assert!(hub.lock().is_empty());
+    }
+
+    #[test]
+    fn a_shard_that_leaves_takes_its_followers_along() {
+        let (hub, here, there) = (Hub::default(), SessionId::new(Shard(0), [1; 16]), SessionId::new(Shard(1), [1; 16]));
+        let (mut one, _other) = (hub.subscribe(here), hub.subscribe(there));
+        hub.reset_shard(Shard(0));
+        assert!(!hub.is_followed(here) && hub.is_followed(there));
+        let closed = broadcast::error::TryRecvError::Closed;
+        assert_eq!(one.shown.as_mut().map(|shown| shown.try_recv().map(drop)), Some(Err(closed)));
     }
 
     #[test]

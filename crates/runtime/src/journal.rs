@@ -19,7 +19,7 @@ use crate::error::Error;
 /// Payloads of more bytes than this stand beside the journal as blobs.
 const INLINE_BYTES: usize = 8 * 1024;
 /// First byte of a payload that names a blob; JSON never begins with it.
-const IN_BLOB: u8 = 0x01;
+pub(crate) const IN_BLOB: u8 = 0x01;
 /// Largest payload of one event, bytes: below the sealer's bound.
 pub(crate) const MAX_PAYLOAD: usize = 48 * 1024 * 1024;
 /// Largest snapshot, bytes; a larger state is folded from its events.
@@ -29,7 +29,7 @@ const PAYLOAD_VERSION: u8 = 1;
 /// Events read at once while folding.
 const PAGE: usize = 1_000;
 /// Whose key seals a session's content, until sessions name their subject.
-const SUBJECT: &str = "tenant";
+pub(crate) const SUBJECT: &str = "tenant";
 
 /// Reads and writes sealed journals.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Journal {
             return Ok(json);
         }
         if json.len() > MAX_PAYLOAD {
-            return Err(Error::TooLarge("the content of one event"));
+            return Err(Error::TooLarge("the content of one event".into()));
         }
         let digest = self.keyring.digest(tenant, "blob", &[SUBJECT.as_bytes(), &json]);
         blobs.push(Blob { digest, bytes: sealer.seal(&blob_context(&digest), &json, &*self.entropy) });
@@ -233,10 +233,10 @@ fn open_snapshot(sealer: &Sealer, bytes: &[u8]) -> Option<State> {
     serde_json::from_slice(json).ok()
 }
 
-fn slice_context(first: u64) -> Vec<u8> {
+pub(crate) fn slice_context(first: u64) -> Vec<u8> {
     [b"slice".as_slice(), &first.to_be_bytes()].concat()
 }
 
-fn blob_context(digest: &[u8; 32]) -> Vec<u8> {
+pub(crate) fn blob_context(digest: &[u8; 32]) -> Vec<u8> {
     [b"blob".as_slice(), digest].concat()
 }

@@ -123,7 +123,7 @@ impl Engine {
         let inner = Arc::clone(&self.inner);
         match from {
             From::Now => {
-                let live = inner.hub.subscribe(session);
+                let live = inner.listen_surely(session).await;
                 let view = inner.view(caller, session).await?;
                 Ok(Follow::from_view(inner, caller, view, live))
             }

@@ -7,7 +7,7 @@ use mainstay_vocabulary::SessionId;
 
 use crate::{
     driver::Message,
-    engine::{Inner, SHARD},
+    engine::Inner,
     error::Error,
     task::{Stage, TaskKind},
 };
@@ -24,7 +24,7 @@ const AHEAD_MS: u64 = 5_000;
 /// Begins the sweeps; the first at once.
 pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Error> {
     let sweeps = run(Arc::clone(inner));
-    inner.tasks.spawn(TaskKind::Recovery, sweeps).map_err(|_| Error::Overloaded("recoveries run"))?;
+    inner.tasks.spawn(TaskKind::Recovery, sweeps).map_err(|_| Error::Overloaded("recoveries run".into()))?;
     Ok(())
 }
 
@@ -36,15 +36,18 @@ async fn run(inner: Arc<Inner>) {
             tracing::warn!(%error, "a recovery sweep failed; the next one tries again");
             reopen(&inner).await;
         }
-        if round.is_multiple_of(SWEEPS)
-            && let Err(error) = inner.journal.store.sweep(SHARD, inner.clock.now()).await
-        {
-            tracing::warn!(%error, "expired rows were not removed");
+        // A few shards in each round, so that all have their turn between two sweeps of one.
+        let shards = inner.leases.held().into_iter();
+        for shard in shards.filter(|shard| round % SWEEPS == u32::from(shard.0) % SWEEPS) {
+            if let Err(error) = inner.journal.store.sweep(shard, inner.clock.now()).await {
+                tracing::warn!(%error, "expired rows were not removed");
+            }
         }
         round = round.wrapping_add(1);
         tokio::select! {
             biased;
             _ = stage.changed() => {}
+            () = inner.recovery.notified() => {}
             () = tokio::time::sleep(INTERVAL) => {}
         }
     }
@@ -53,7 +56,7 @@ async fn run(inner: Arc<Inner>) {
 async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
     let mut after = None;
     loop {
-        let open = inner.journal.store.open_sessions(vec![SHARD], after, PAGE).await?;
+        let open = inner.journal.store.open_sessions(inner.leases.serving(), after, PAGE).await?;
         for session in &open {
             wake(inner, *session);
         }
@@ -63,7 +66,7 @@ async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
         after = open.last().copied();
     }
     let until = inner.clock.now().plus_ms(AHEAD_MS);
-    for wakeup in inner.journal.store.due(vec![SHARD], until, PAGE).await? {
+    for wakeup in inner.journal.store.due(inner.leases.serving(), until, PAGE).await? {
         wake(inner, wakeup.session);
     }
     Ok(())
@@ -72,11 +75,13 @@ async fn sweep(inner: &Arc<Inner>) -> Result<(), Error> {
 /// After a failed write the store may refuse everything until the shard is taken anew; then nobody can load a session
 /// and write, so nobody would. A write without a lease tells: only then the shard is taken, else a successor may own it.
 async fn reopen(inner: &Arc<Inner>) {
-    let seen = inner.leases.current().epoch;
-    if let Err(StoreError::Unknown(_)) = inner.journal.store.sweep(SHARD, inner.clock.now()).await
-        && let Err(error) = inner.leases.renew(seen).await
-    {
-        tracing::warn!(%error, "the shard could not be taken anew");
+    for shard in inner.leases.held() {
+        let Ok(seen) = inner.leases.epoch(shard) else { continue };
+        if let Err(StoreError::Unknown(_)) = inner.journal.store.sweep(shard, inner.clock.now()).await
+            && let Err(error) = inner.leases.retake(shard, seen).await
+        {
+            tracing::warn!(%error, "the shard could not be taken anew");
+        }
     }
 }
 

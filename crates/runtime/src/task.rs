@@ -22,6 +22,12 @@ pub enum TaskKind {
     Gateway,
     /// Delivers what waits for one webhook endpoint.
     Webhook,
+    /// Keeps leases, and takes and gives back shards.
+    Membership,
+    /// Gives one shard back once it rests.
+    Handover,
+    /// Hears from another node what one of its sessions shows.
+    Relay,
 }
 
 impl TaskKind {
@@ -32,6 +38,10 @@ impl TaskKind {
             Self::Connection => 20_000,
             Self::Gateway => 10_000,
             Self::Recovery => 4,
+            Self::Membership => 1,
+            // One for each shard at most.
+            Self::Handover => 65_536,
+            Self::Relay => 20_000,
             Self::Webhook => crate::webhook::MAX_ENDPOINTS,
         }
     }
@@ -43,7 +53,7 @@ pub struct Tasks(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    slots: [Arc<Semaphore>; 6],
+    slots: [Arc<Semaphore>; 9],
     stop: watch::Sender<Stage>,
 }
 
@@ -64,8 +74,8 @@ pub struct Exhausted;
 
 impl Default for Tasks {
     fn default() -> Self {
-        use TaskKind::{Connection, Gateway, Inference, Recovery, Session, Webhook};
-        let slots = [Session, Inference, Connection, Recovery, Gateway, Webhook]
+        use TaskKind::{Connection, Gateway, Handover, Inference, Membership, Recovery, Relay, Session, Webhook};
+        let slots = [Session, Inference, Connection, Recovery, Gateway, Webhook, Membership, Handover, Relay]
             .map(|kind| Arc::new(Semaphore::new(kind.limit())));
         Self(Arc::new(Inner { slots, stop: watch::Sender::new(Stage::Serving) }))
     }

@@ -143,7 +143,7 @@ impl Outbox {
         let Outlets { announce, spec_of, webhooks } = outlets;
         let (endpoints, post) = webhooks.map_or((Vec::new(), None), |known| (known.endpoints, Some(known.post)));
         if endpoints.len() > MAX_ENDPOINTS {
-            return Err(Error::Overloaded("webhook endpoints"));
+            return Err(Error::Overloaded("webhook endpoints".into()));
         }
         let mut by_tenant = HashMap::<Tenant, Vec<Arc<Endpoint>>>::new();
         let mut wakes = Vec::new();
@@ -165,7 +165,7 @@ pub(crate) fn start(inner: &Arc<Inner>) -> Result<(), Error> {
     let Some(post) = &inner.outbox.post else { return Ok(()) };
     for (endpoint, wake) in &inner.outbox.wakes {
         let posts = courier::run(Arc::clone(inner), Arc::clone(post), Arc::clone(endpoint), Arc::clone(wake));
-        inner.tasks.spawn(TaskKind::Webhook, posts).map_err(|_| Error::Overloaded("webhook endpoints"))?;
+        inner.tasks.spawn(TaskKind::Webhook, posts).map_err(|_| Error::Overloaded("webhook endpoints".into()))?;
     }
     Ok(())
 }

@@ -24,6 +24,8 @@ pub(crate) enum Purpose {
     DigestRoot,
     /// From that root, by tenant: digests.
     Digest,
+    /// From the master key: what nodes of one cluster recognise each other by.
+    Node,
     /// From a data key, by session: events.
     Events,
     /// From a data key, by session: everything sealed outside the chain.
@@ -45,6 +47,7 @@ impl Purpose {
             Self::Lookup => "lookup",
             Self::DigestRoot => "digest root",
             Self::Digest => "digest",
+            Self::Node => "node",
             Self::Events => "events",
             Self::Pieces => "pieces",
             Self::MasterCheck => "master check",

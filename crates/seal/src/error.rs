@@ -51,6 +51,18 @@ pub enum Error {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// Refuse to start: the records were made under another master key, or were changed.
+    #[error("the database of keys: {reason}")]
+    RecordsDamaged {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Try again later: the database of keys does not answer.
+    #[error("the database of keys does not answer: {reason}")]
+    Unreachable {
+        /// What it or the network said.
+        reason: String,
+    },
     /// Try again later; nothing that the caller was told of is lost.
     #[error("could not {operation} {}", file.display())]
     Unavailable {

@@ -5,7 +5,10 @@ use std::{
     collections::{BTreeMap, HashMap},
     fmt,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use mainstay_vocabulary::{SessionId, Tenant};
@@ -14,9 +17,10 @@ use crate::{
     Entropy, Error, KeyId, Sealer,
     cipher::{self, Purpose},
     key::DataKey,
+    records::{Filed, Lookup, Records},
 };
-use files::Files;
-use record::{Lookup, Record, Roots};
+use files::{FileRecords, Files};
+use record::{Record, Roots};
 
 mod disk;
 mod files;
@@ -25,13 +29,20 @@ mod record;
 /// Most keys in one keyring, destroyed ones included: the file is then 54 MB and rewritten within a second or so.
 /// More subjects than that want a key service.
 const MAX_KEYS: usize = 262_144;
+/// Records that are read from a database at once.
+const PAGE: usize = 1_000;
+/// Under this name a database remembers which master key it is under. No subject's digest is all zeroes.
+const MASTER_LOOKUP: Lookup = [0; 32];
 
 /// Master key, data keys and digest keys. Share it by `Arc`.
 pub struct Keyring {
     roots: Roots,
     digest_root: [u8; 32],
+    node: [u8; 32],
     held: RwLock<Held>,
     origin: Origin,
+    /// The last change of the records that this keyring has taken in.
+    revision: AtomicU64,
 }
 
 #[derive(Default)]
@@ -41,7 +52,9 @@ struct Held {
 }
 
 enum Origin {
-    Files(Mutex<Files>),
+    Kept(Arc<dyn Records>),
+    /// Read once, never written.
+    Looked,
     Seed([u8; 32]),
 }
 
@@ -53,7 +66,21 @@ impl Keyring {
     /// `InUse`, `KeysDamaged`, `Unavailable`.
     pub fn open(dir: &Path, entropy: &dyn Entropy) -> Result<Self, Error> {
         let (files, master, records) = Files::open(dir, entropy)?;
-        let ring = Self::under(&master, Origin::Files(Mutex::new(files)));
+        let ring = Self::under(&master, Origin::Kept(Arc::new(FileRecords::new(files))));
+        for record in records {
+            ring.remember(record.lookup, record.key);
+        }
+        Ok(ring)
+    }
+
+    /// Reads the key files in `dir` as they are at this moment, also while a server has them open. Such a keyring opens
+    /// what was sealed; it makes and destroys no key: both answer `Unknown`.
+    ///
+    /// # Errors
+    /// `KeysDamaged` where a file is missing or not as it was written, `Unavailable`.
+    pub fn look(dir: &Path) -> Result<Self, Error> {
+        let (master, records) = Files::look(dir)?;
+        let ring = Self::under(&master, Origin::Looked);
         for record in records {
             ring.remember(record.lookup, record.key);
         }
@@ -72,8 +99,103 @@ impl Keyring {
         Self {
             roots: Roots::new(master),
             digest_root: cipher::derive(master, Purpose::DigestRoot, &[]),
+            node: cipher::derive(master, Purpose::Node, &[]),
             held: RwLock::default(),
             origin,
+            revision: AtomicU64::new(0),
+        }
+    }
+
+    /// Opens the keys that a cluster keeps in a database of its own, under a master key that each node is given: the
+    /// text of a `master.key`. All keys are loaded now and followed from now on; a miss is looked up. What another node
+    /// destroys is destroyed here as soon as the records tell of it.
+    ///
+    /// # Errors
+    /// `RecordsDamaged` where the text is no master key or the records are under another one, `Unreachable`.
+    pub fn shared(master: &str, records: Arc<dyn Records>) -> Result<Arc<Self>, Error> {
+        let text = format!("{}\n", master.trim());
+        let master = files::master_of(text.as_bytes());
+        let master = master.ok_or(Error::RecordsDamaged { reason: "the master key is not as it was made" })?;
+        let ring = Arc::new(Self::under(&master, Origin::Kept(Arc::clone(&records))));
+        let mine = Record::tombstone(MASTER_LOOKUP, KeyId::from_bytes([0; 8]), &ring.roots);
+        if records.insert(&MASTER_LOOKUP, mine.key.id, &mine.line)?.line != mine.line {
+            return Err(Error::RecordsDamaged { reason: "its keys are under another master key" });
+        }
+        ring.refresh()?;
+        let weak = Arc::downgrade(&ring);
+        records.watch(Box::new(move |changed| {
+            if let Some(ring) = weak.upgrade() {
+                // A record that was tampered with is refused by whoever asks for it.
+                let _ = ring.hear(changed);
+            }
+        }));
+        Ok(ring)
+    }
+
+    /// A new master key, as the text of a file.
+    pub fn draw_master(entropy: &dyn Entropy) -> String {
+        files::draw_master(entropy)
+    }
+
+    /// Files the keys and tombstones of key files in `dir`, which must be under the same master key. Answers how many
+    /// there are; a subject that has a key here already keeps it.
+    ///
+    /// # Errors
+    /// `RecordsDamaged` where the files are under another master key; what the files and the records answer.
+    pub fn import(&self, dir: &Path) -> Result<usize, Error> {
+        let Origin::Kept(records) = &self.origin else { return Err(Error::Unknown) };
+        let (master, filed) = Files::look(dir)?;
+        if cipher::derive(&master, Purpose::Node, &[]) != self.node {
+            return Err(Error::RecordsDamaged { reason: "the key files are under another master key" });
+        }
+        for record in &filed {
+            self.take(&records.insert(&record.lookup, record.key.id, &record.line)?)?;
+            if record.key.check().is_err() {
+                records.replace(&record.lookup, record.key.id, &record.line)?;
+            }
+        }
+        self.refresh()?;
+        Ok(filed.len())
+    }
+
+    /// Takes in what changed in the records since this was last done.
+    ///
+    /// # Errors
+    /// `RecordsDamaged`, `Unreachable`.
+    pub fn refresh(&self) -> Result<(), Error> {
+        let Origin::Kept(records) = &self.origin else { return Ok(()) };
+        loop {
+            let changed = records.since(self.revision.load(Ordering::Acquire), PAGE)?;
+            if changed.is_empty() {
+                return Ok(());
+            }
+            self.hear(&changed)?;
+        }
+    }
+
+    fn hear(&self, changed: &[Filed]) -> Result<(), Error> {
+        for filed in changed {
+            if filed.lookup != MASTER_LOOKUP {
+                self.take(filed)?;
+            }
+            self.revision.fetch_max(filed.revision, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+
+    /// Takes in one record: a key, or the end of one.
+    fn take(&self, filed: &Filed) -> Result<Arc<DataKey>, Error> {
+        let record = Record::read(filed.line.as_bytes(), &self.roots);
+        let record = record.filter(|record| record.lookup == filed.lookup && record.key.id == filed.key);
+        let record = record.ok_or(Error::RecordsDamaged { reason: "a key is not as it was filed, or another's" })?;
+        match record.key.check() {
+            Ok(()) => Ok(self.remember(record.lookup, record.key)),
+            Err(_) => {
+                if let Some(held) = self.key_of(&record.lookup) {
+                    held.mark_destroyed();
+                }
+                Ok(self.put(record.lookup, record.key))
+            }
         }
     }
 
@@ -106,7 +228,8 @@ impl Keyring {
         let key = match (held, &self.origin) {
             (Some(key), _) => key,
             (None, Origin::Seed(seed)) => Arc::new(seeded_key(seed, key)),
-            (None, Origin::Files(_)) => return Err(Error::Unknown),
+            (None, Origin::Kept(records)) => self.take(&records.find_key(key)?.ok_or(Error::Unknown)?)?,
+            (None, Origin::Looked) => return Err(Error::Unknown),
         };
         Sealer::new(key, session)
     }
@@ -123,11 +246,14 @@ impl Keyring {
                 let key = self.key_of(&lookup).unwrap_or_else(|| self.seeded(seed, lookup));
                 self.bury(lookup, &key);
             }
-            Origin::Files(files) => {
-                let mut files = lock(files);
-                let key = self.key_of(&lookup).ok_or(Error::Unknown)?;
+            Origin::Looked => return Err(Error::Unknown),
+            Origin::Kept(records) => {
+                let key = match self.key_of(&lookup) {
+                    Some(key) => key,
+                    None => self.take(&records.find(&lookup)?.ok_or(Error::Unknown)?)?,
+                };
                 if key.check().is_ok() {
-                    files.replace(key.id, Record::tombstone(lookup, key.id, &self.roots).line)?;
+                    records.replace(&lookup, key.id, &Record::tombstone(lookup, key.id, &self.roots).line)?;
                     self.bury(lookup, &key);
                 }
             }
@@ -147,19 +273,24 @@ impl Keyring {
         cipher::digest(&key, [domain.as_bytes()].into_iter().chain(parts.iter().copied()))
     }
 
+    /// A secret that every process under the same master key has and nobody else: nodes of one cluster sign what they
+    /// send each other with it. It opens nothing that is stored.
+    pub const fn node_key(&self) -> [u8; 32] {
+        self.node
+    }
+
     /// Makes the key of a subject that had none a moment ago.
     fn make(&self, lookup: Lookup, entropy: &dyn Entropy) -> Result<Arc<DataKey>, Error> {
-        let files = match &self.origin {
+        let records = match &self.origin {
             Origin::Seed(seed) => return Ok(self.seeded(seed, lookup)),
-            Origin::Files(files) => files,
+            Origin::Kept(records) => records,
+            Origin::Looked => return Err(Error::Unknown),
         };
-        let mut files = lock(files);
-        if let Some(key) = self.key_of(&lookup) {
-            return Ok(key);
+        if self.read().keys.len() >= MAX_KEYS {
+            return Err(Error::Full);
         }
         let record = Record::draw(lookup, &self.roots, entropy);
-        files.append(record.key.id, record.line)?;
-        Ok(self.remember(lookup, record.key))
+        self.take(&records.insert(&lookup, record.key.id, &record.line)?)
     }
 
     /// The key of a subject of an ephemeral ring.
@@ -168,7 +299,15 @@ impl Keyring {
         self.remember(lookup, seeded_key(seed, KeyId::from_bytes(id)))
     }
 
+    /// Holds a key, or the one that is held already: sealers share it, so that an end of it reaches all of them.
     fn remember(&self, lookup: Lookup, key: DataKey) -> Arc<DataKey> {
+        match self.key_of(&lookup).filter(|held| held.id == key.id) {
+            Some(held) => held,
+            None => self.put(lookup, key),
+        }
+    }
+
+    fn put(&self, lookup: Lookup, key: DataKey) -> Arc<DataKey> {
         let key = Arc::new(key);
         let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
         held.subjects.insert(lookup, Arc::clone(&key));
@@ -179,7 +318,7 @@ impl Keyring {
     /// Puts a tombstone in the key's place; sealers that still hold it learn of it too.
     fn bury(&self, lookup: Lookup, key: &DataKey) {
         key.mark_destroyed();
-        self.remember(lookup, DataKey::tombstone(key.id));
+        self.put(lookup, DataKey::tombstone(key.id));
     }
 
     fn key_of(&self, lookup: &Lookup) -> Option<Arc<DataKey>> {
@@ -199,10 +338,6 @@ impl fmt::Debug for Keyring {
 
 fn seeded_key(seed: &[u8; 32], id: KeyId) -> DataKey {
     DataKey::live(id, cipher::derive(seed, Purpose::EphemeralKey, id.as_bytes()))
-}
-
-fn lock(files: &Mutex<Files>) -> MutexGuard<'_, Files> {
-    files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod envelope;
 mod error;
 mod key;
 mod keyring;
+mod records;
 mod sealer;
 #[cfg(test)]
 mod testing;
@@ -16,6 +17,7 @@ pub use envelope::{Hash, Header, Inspected, Opened, inspect, verify_chain};
 pub use error::Error;
 pub use key::KeyId;
 pub use keyring::Keyring;
+pub use records::{Filed, Heard, Lookup, MemoryRecords, Records};
 pub use sealer::{MAX_PLAINTEXT, Sealer};
 
 /// Where randomness comes from: outside, so that a simulation can replay a run. Outside of simulations it must be the

@@ -1,11 +1,13 @@
-//! What may be asked of a session, and what it answers.
+//! What may be asked of a session, and what it answers. Nodes hand commands and refusals to each other as JSON, maybe of
+//! another version: like events, they gain fields and variants, and none changes its meaning.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use mainstay_vocabulary::{
     AgentId, CallId, Epoch, Item, ItemId, Object, Sequence, SessionId, Timestamp, TurnId,
     inference::{Failure, Finished},
 };
+use serde::{Deserialize, Serialize};
 
 use crate::{
     assembly::Assembly,
@@ -18,7 +20,8 @@ use crate::{
 };
 
 /// Asks a session to change; may be refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Begin the session, maybe with its first items and input.
     Create(Box<Create>),
@@ -138,7 +141,7 @@ impl Command {
 }
 
 /// A version of a saved agent to be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SaveAgent {
     /// `None` makes one.
     pub agent: Option<AgentId>,
@@ -149,7 +152,7 @@ pub struct SaveAgent {
 }
 
 /// Begins a session.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Create {
     /// How it begins.
     pub created: Created,
@@ -160,7 +163,7 @@ pub struct Create {
 }
 
 /// An input and the conditions under which it is taken.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Accept {
     /// The input.
     pub input: Input,
@@ -171,7 +174,7 @@ pub struct Accept {
 }
 
 /// Where the wanted inference goes, and what it is made from.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Begin {
     /// The lease.
     pub epoch: Epoch,
@@ -182,7 +185,7 @@ pub struct Begin {
 }
 
 /// How an inference came to its end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordInference {
     /// The sequence of its intent.
     pub intent: Sequence,
@@ -193,7 +196,7 @@ pub struct RecordInference {
 }
 
 /// How the inference of a digest came to its end.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordCompaction {
     /// The inference.
     pub record: RecordInference,
@@ -228,7 +231,8 @@ pub struct Decision {
 }
 
 /// Why a command is refused; nothing has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// No such session, or it was deleted.
     NotFound,
@@ -257,7 +261,7 @@ pub enum Refusal {
     /// Calls of the last turn lack a result.
     CallsUnanswered(Vec<CallId>),
     /// A bound of the session is reached; says which.
-    TooMany(&'static str),
+    TooMany(Cow<'static, str>),
     /// The input is not acceptable; says why.
     Invalid(String),
     /// Nothing was kept of what was said in the session, and it has left memory.

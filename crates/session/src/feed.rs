@@ -12,7 +12,7 @@ use crate::event::{Event, Written};
 mod tests;
 
 /// A place in a session's stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Cursor {
     /// The event, or the event that the delta came after.
     pub sequence: Sequence,
@@ -20,8 +20,8 @@ pub struct Cursor {
     pub ordinal: u64,
 }
 
-/// One step of the stream.
-#[derive(Clone, Debug, PartialEq)]
+/// One step of the stream. Nodes hand it to each other as JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Moment {
     /// Where it stands.
     pub cursor: Cursor,
@@ -30,7 +30,8 @@ pub struct Moment {
 }
 
 /// What a step of the stream is.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum What {
     /// A fact of the journal.
     Event(Arc<Event>, Timestamp),

@@ -168,7 +168,7 @@ fn begins(command: &Command) -> bool {
 
 fn take_all(draft: &mut Draft<'_>, commands: Vec<Command>) -> Result<(), Refusal> {
     if commands.len() > MAX_COMMANDS {
-        return Err(Refusal::TooMany("commands in one request"));
+        return Err(Refusal::TooMany("commands in one request".into()));
     }
     if commands.iter().any(|command| matches!(command, Command::All(_))) {
         return Err(Refusal::Invalid("several commands as one do not nest".to_owned()));

@@ -117,7 +117,9 @@ impl Run {
         }
         self.measure("store_read_10000_events", 1, |_, _| {
             let mut after = Sequence(0);
-            while let Some(last) = wait(store.read(session(1), after, usize::MAX)).unwrap().last() {
+            while let Some(last) =
+                wait(store.read(&Tenant("acme".into()), session(1), after, usize::MAX)).unwrap().last()
+            {
                 after = last.sequence;
             }
             assert_eq!(after, Sequence(JOURNAL), "the journal is whole");

@@ -37,6 +37,9 @@ pub enum Error {
     /// The batch breaks a rule of the seam; a bug of the caller.
     #[error("the batch is malformed: {0}")]
     Malformed(&'static str),
+    /// Do it another way, which the message names: this store does not do it.
+    #[error("{0}")]
+    Unsupported(String),
     /// Stop: what is stored is not what was written.
     #[error("stored data is damaged: {0}")]
     Corrupt(String),

@@ -4,20 +4,24 @@
 
 mod cache;
 mod commit;
+mod desk;
 mod facts;
 mod fault;
 mod group;
+mod keys;
 mod lane;
 mod lease;
 pub mod link;
 mod pool;
 mod read;
+mod receive;
 mod request;
 pub mod schema;
 mod settings;
 mod statements;
 mod tables;
 mod target;
+mod whole;
 
 use std::{
     fmt,
@@ -49,6 +53,10 @@ use link::{Failure, Link};
 use pool::Pool;
 use request::{Reply, Request, Task};
 use target::Target;
+
+pub use keys::{FOLLOW_MS, Heard as KeyHeard, KeyRow, KeyTable, is_same_database, open_keys};
+pub use receive::receive;
+pub use whole::{look, migrate};
 
 /// Which database, and how to use it.
 #[derive(Clone, PartialEq, Eq)]

@@ -110,10 +110,12 @@ pub struct IndexRow {
 }
 
 /// Where a list looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Shards {
     /// In one shard.
     One(Shard),
+    /// In these; see `All`.
+    Some(Vec<Shard>),
     /// In all. Rows of equal keys in different shards come in no order, and a page that ends between them loses the
     /// rest: keys that are listed this way must be unique over all shards.
     All,

@@ -2,18 +2,23 @@
 //! threads; start with `lane` (what a commit is), then `apply` (one batch), `frames` (slices), `read`.
 
 mod apply;
+mod backup;
 mod blobs;
 mod fault;
 mod file;
 mod frames;
 mod heads;
 mod lane;
+mod migrate;
+mod pieces;
 mod read;
+mod receive;
 mod request;
 mod rows;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod whole;
 mod work;
 
 use std::{
@@ -46,6 +51,11 @@ use lane::Lane;
 use read::Readers;
 use request::{Reply, Request, Sweep, Task};
 
+pub use backup::{Backup, read_backup, restore};
+pub use migrate::migrate;
+pub use receive::receive;
+pub use whole::{Others, look};
+
 /// Where and how to open a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -67,9 +77,11 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let readers = Readers::new(folder.clone());
     let most_pages = options.most_bytes.map(|bytes| bytes / schema::PAGE_BYTES);
     let lane = Lane::new(folder.clone(), Arc::clone(&readers), most_pages)?;
+    let shards = lane.shards()?;
     let tasks = Arc::new(Queue::new());
     let threads = work::start(lane, &tasks, &readers).map_err(|error| fault::file(&error))?;
     Ok(Arc::new(Sqlite {
+        shards,
         tasks,
         readers,
         blobs: Blobs::new(folder.blobs()),
@@ -80,6 +92,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
 }
 
 struct Sqlite {
+    shards: u16,
     tasks: Arc<Queue<Task>>,
     readers: Arc<Readers>,
     blobs: Blobs,
@@ -131,6 +144,11 @@ impl Sqlite {
 }
 
 impl Store for Sqlite {
+    /// One, unless what it holds came from a cluster.
+    fn shards(&self) -> u16 {
+        self.shards
+    }
+
     fn acquire(&self, shard: Shard, incarnation: [u8; 16]) -> Answer<'_, Lease> {
         self.write(0, |reply| Task::Acquire { shard, incarnation, reply })
     }

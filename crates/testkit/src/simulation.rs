@@ -14,11 +14,13 @@ use mainstay_session::{
     event::Kind,
     feed::{Cursor, Moment, expand},
 };
-use mainstay_vocabulary::{SessionId, Tenant};
+use mainstay_store::Store;
+use mainstay_vocabulary::{SessionId, Shard, Tenant};
 
 mod ask;
 mod check;
 mod client;
+mod cluster;
 mod compose;
 mod coverage;
 mod disk;
@@ -33,7 +35,7 @@ mod world;
 pub use coverage::Coverage;
 pub use plan::{Mode, Plan};
 
-use crate::store::Memory;
+use crate::store::{Memory, wait::wait};
 use client::Clients;
 use process::End;
 use reader::Reader;
@@ -74,11 +76,20 @@ thread_local! {
 
 /// Runs one seed, with a bug planted or without.
 pub fn run(seed: u64, bug: Option<Bug>) -> Outcome {
+    play(Plan::of(seed, bug), Memory::default(), simulate)
+}
+
+/// The same with several nodes over one store.
+pub fn run_cluster(seed: u64, bug: Option<Bug>) -> Outcome {
+    play(Plan::of_cluster(seed, bug), cluster::store(), cluster::simulate)
+}
+
+fn play(plan: Plan, store: Memory, simulate: impl FnOnce(&Shared)) -> Outcome {
     count_panics();
     let panics = PANICS.get();
-    let store = Arc::new(Memory::default());
+    let (seed, store) = (plan.seed, Arc::new(store));
     let reader = Reader::new(Arc::clone(&store), process::keyring(seed), Tenant("acme".into()));
-    let world = Shared::new(World::new(Plan::of(seed, bug), store, Arc::new(reader)));
+    let world = Shared::new(World::new(plan, store, Arc::new(reader)));
     simulate(&world);
     let mut world = world.lock();
     if PANICS.get() > panics {
@@ -168,12 +179,8 @@ async fn settle(world: &Shared, clients: &Clients) {
 }
 
 fn is_at_rest(world: &World) -> bool {
-    let open = crate::store::wait::wait(mainstay_store::Store::open_sessions(
-        &*world.store,
-        vec![mainstay_vocabulary::Shard(0)],
-        None,
-        1,
-    ));
+    let shards = (0..world.store.shards()).map(Shard).collect();
+    let open = wait(world.store.open_sessions(shards, None, 1));
     open.is_ok_and(|open| open.is_empty())
 }
 

@@ -4,7 +4,7 @@
 use std::{fmt::Write, ops::Range};
 
 use mainstay_runtime::fault::{BUGS, Bug};
-use mainstay_testkit::simulation::{Coverage, Outcome, Plan, run};
+use mainstay_testkit::simulation::{Coverage, Outcome, Plan, run, run_cluster};
 
 /// Seeds that CI runs.
 const SEEDS: u64 = 20_000;
@@ -108,4 +108,37 @@ fn simulation_catches_every_planted_bug() {
         }
     }
     assert!(missed.is_empty(), "not caught within {SEEDS_OF_BUG} seeds: {missed:?}");
+}
+
+/// Seeds of several nodes in CI.
+const CLUSTER_SEEDS: u64 = 600;
+
+fn run_cluster_seeds(seeds: Range<u64>) {
+    let mut coverage = Coverage::default();
+    for seed in seeds.clone() {
+        let outcome = run_cluster(seed, None);
+        assert!(outcome.violations.is_empty(), "{}", report(&outcome, None));
+        coverage.add(&outcome.coverage);
+    }
+    println!("clusters, seeds {seeds:?}\n{coverage}");
+    for pair in [("inference", "crash"), ("inference", "drain"), ("inference", "cut off"), ("accept", "crash")] {
+        assert!(coverage.has(pair), "{pair:?} was not reached");
+    }
+}
+
+#[test]
+fn simulation_of_a_cluster_is_safe_and_comes_to_rest() {
+    run_cluster_seeds(0..number("MAINSTAY_CLUSTER_SEEDS").unwrap_or(CLUSTER_SEEDS));
+}
+
+/// Also the way to look at a seed of a cluster that failed.
+#[test]
+fn simulation_of_a_cluster_replays_one_seed() {
+    let seed = number("MAINSTAY_SEED").unwrap_or_default();
+    let (first, second) = (run_cluster(seed, None), run_cluster(seed, None));
+    if number("MAINSTAY_SEED").is_some() {
+        println!("{}", report(&first, None));
+    }
+    assert_eq!(first.trace, second.trace, "seed {seed} ran in two ways");
+    assert!(first.violations.is_empty(), "{:#?}", first.violations);
 }

@@ -71,7 +71,7 @@ pub(crate) async fn save(
     change: impl Fn(&Version) -> Result<Option<Command>, Error>,
 ) -> Result<Version, Error> {
     let engine = &state.engine;
-    if engine.replayed(caller, idempotent.as_ref()).await?.is_some() {
+    if engine.replayed(caller, idempotent.as_ref(), Some(id.session)).await?.is_some() {
         return Ok(engine.saved_agent(caller, id, None).await?);
     }
     for _ in 0..MAX_TRIES {

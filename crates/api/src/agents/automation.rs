@@ -48,13 +48,13 @@ async fn create(
     let idempotent = idempotency::of(&headers, "agents.automations.create", "", &body.raw)?;
     let limits = state.engine.default_limits();
     let definition = automation::create(body.object, caller.principal.clone(), limits)?;
-    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref()).await? {
+    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref(), None).await? {
         return shown(&accepted.state);
     }
     check_target(&state, &caller, &definition.target).await?;
     let create = Command::begin(Kind::Automation);
     let command = Command::All(vec![create, Command::SaveAutomation(Box::new(definition))]);
-    let id = state.engine.session_id(&caller, idempotent.as_ref());
+    let id = state.engine.session_id(&caller, idempotent.as_ref(), None);
     shown(&state.engine.submit(&caller, id, command, idempotent).await?.state)
 }
 

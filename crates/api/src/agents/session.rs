@@ -46,7 +46,7 @@ async fn create(
     let idempotent = idempotency::of(&headers, "agents.sessions.create", "", &body.raw)?;
     let request = CreateSession::read(body.object)?;
     let (stream, obfuscate) = (request.stream, request.obfuscate);
-    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref()).await? {
+    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref(), None).await? {
         if stream {
             let follow = state.engine.follow(&caller, accepted.session, mainstay_runtime::From::Start).await?;
             let view = View::new(State::unborn(accepted.session));
@@ -59,7 +59,7 @@ async fn create(
         None => None,
     };
     let command = request.command(saved.as_ref(), state.engine.default_limits())?;
-    let session = state.engine.session_id(&caller, idempotent.as_ref());
+    let session = state.engine.session_id(&caller, idempotent.as_ref(), None);
     if stream {
         let (_, follow) = state.engine.submit_and_follow(&caller, session, command, idempotent).await?;
         let view = View::new(State::unborn(session));

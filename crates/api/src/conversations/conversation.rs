@@ -51,7 +51,7 @@ pub(super) async fn create(
         unanswered: Vec::new(),
     };
     let command = Command::Create(Box::new(Create { created, items, input: None }));
-    let session = engine.session_id(&caller, idempotent.as_ref());
+    let session = engine.session_id(&caller, idempotent.as_ref(), None);
     let accepted = engine.submit(&caller, session, command, idempotent).await?;
     Ok(Json(conversation_json(&accepted.state)))
 }

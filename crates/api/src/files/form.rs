@@ -54,7 +54,7 @@ pub(super) async fn whole(state: &AppState, field: &mut Field<'_>, most: usize) 
 /// Begins a file's journal.
 pub(super) async fn begin(state: &AppState, caller: &Caller, head: FileHead) -> Result<Arc<State>, Error> {
     let engine = &state.engine;
-    let file = engine.session_id(caller, None);
+    let file = engine.session_id(caller, None, None);
     let create = Command::begin(Kind::File);
     engine.submit(caller, file, create, None).await?;
     Ok(engine.submit(caller, file, Command::BeginFile(head), None).await?.state)

@@ -54,13 +54,13 @@ async fn create(
 ) -> Result<Json, Error> {
     let idempotent = idempotency::of(&headers, "managed.sessions.create", "", &body.raw)?;
     let request = CreateSession::read(body.object)?;
-    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref()).await? {
+    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref(), None).await? {
         return Ok(Json(types::session(&accepted.state)));
     }
     let saved = agent::saved(&state, &caller, (read_id(&request.agent)?, request.version)).await;
     let saved = saved.map_err(|error| error.with_param("agent"))?;
     let command = request.command(&saved, state.engine.default_limits())?;
-    let session = state.engine.session_id(&caller, idempotent.as_ref());
+    let session = state.engine.session_id(&caller, idempotent.as_ref(), None);
     let accepted = state.engine.submit(&caller, session, command, idempotent).await?;
     Ok(Json(types::session(&accepted.state)))
 }

@@ -85,14 +85,15 @@ async fn fork(
     body: JsonObject,
 ) -> Result<Json, Error> {
     let idempotent = idempotency::of(&headers, "sessions.fork", &id, &body.raw)?;
-    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref()).await? {
+    let near = agents::read_session_id(&id).ok();
+    if let Some(accepted) = state.engine.replayed(&caller, idempotent.as_ref(), near).await? {
         return Ok(Json(shown(&state, &caller, &accepted.state).await?));
     }
     let parent = agents::find(&state, &caller, &id).await?;
     let wish = Fork::read(body.object)?;
     let place = place(&state, &caller, &parent, wish.turn).await?;
     let create = state.engine.fork(&caller, parent.session, place, wish.create(&parent)).await?;
-    let session = state.engine.session_id(&caller, idempotent.as_ref());
+    let session = state.engine.session_id(&caller, idempotent.as_ref(), near);
     let accepted = state.engine.submit(&caller, session, Command::Create(Box::new(create)), idempotent).await?;
     Ok(Json(shown(&state, &caller, &accepted.state).await?))
 }

@@ -46,12 +46,16 @@ struct Wish<'a> {
     request: CreateResponse,
     items: Vec<Arc<Item>>,
     idempotent: Option<Idempotent>,
+    /// The session that it goes on with: what it begins stands in the same shard.
+    near: Option<SessionId>,
 }
 
 pub(super) async fn start(engine: &Engine, caller: &Caller, wanted: Wanted) -> Result<Started, Error> {
     let Wanted { request, items, before, idempotent } = wanted;
-    let wish = Wish { engine, caller, request, items, idempotent };
-    if let Some(accepted) = engine.replayed(caller, wish.idempotent.as_ref()).await? {
+    let named = request.conversation.or(request.options.previous.map(|previous| previous.session));
+    let near = named.filter(|_| before.is_none());
+    let wish = Wish { engine, caller, request, items, idempotent, near };
+    if let Some(accepted) = engine.replayed(caller, wish.idempotent.as_ref(), near).await? {
         let before = Sequence(accepted.first.0.saturating_sub(1));
         let follow = engine.follow(caller, accepted.session, mainstay_runtime::From::After(before)).await?;
         return Ok(Started { head: wish.head(&accepted).await?, follow, replayed: true });
@@ -81,7 +85,7 @@ pub(super) async fn warm(engine: &Engine, caller: &Caller, wanted: Wanted) -> Re
         (None, None) => Vec::new(),
     };
     prompt.extend(items);
-    let turn = TurnId { session: engine.session_id(caller, None), sequence: Sequence(1) };
+    let turn = TurnId { session: engine.session_id(caller, None, None), sequence: Sequence(1) };
     let CreateResponse { spec, options, conversation, .. } = request;
     Ok((Head { turn, created_at: engine.now(), spec, options, conversation }, prompt))
 }
@@ -108,7 +112,7 @@ impl Wish<'_> {
     }
 
     async fn create(&self, create: Create) -> Result<(Accepted, Follow), Error> {
-        let session = self.engine.session_id(self.caller, self.idempotent.as_ref());
+        let session = self.engine.session_id(self.caller, self.idempotent.as_ref(), self.near);
         self.send(session, Command::Create(Box::new(create))).await.map_err(as_error)
     }
 

@@ -21,9 +21,11 @@ use crate::models;
 pub(crate) struct File {
     pub(crate) server: Server,
     pub(crate) store: Store,
+    pub(crate) cluster: Cluster,
     #[serde(deserialize_with = "limits")]
     pub(crate) limits: Limits,
     pub(crate) timeouts: Phases,
+    pub(crate) keys: Keys,
     pub(crate) models: models::Settings,
     #[serde(default)]
     pub(crate) provider: Vec<Provider>,
@@ -61,6 +63,34 @@ pub(crate) struct Server {
 pub(crate) struct Store {
     pub(crate) url: String,
     pub(crate) most_bytes: u64,
+    pub(crate) shards: u16,
+    pub(crate) lease_ms: u64,
+    pub(crate) lanes: usize,
+    pub(crate) readers: usize,
+    pub(crate) timeout_ms: u64,
+    pub(crate) failover: bool,
+}
+
+impl Store {
+    /// Whether other processes may serve it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.url != "sqlite"
+    }
+}
+
+/// This process among others.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    pub(crate) address: String,
+}
+
+/// Where data keys live.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Keys {
+    pub(crate) url: String,
+    pub(crate) master_key: Option<Secret>,
 }
 
 /// How long each phase of a call to a provider may take, milliseconds.
@@ -241,6 +271,7 @@ impl File {
         let of_providers = self.provider.iter_mut().filter_map(|provider| provider.api_key.as_mut());
         let secrets = of_providers.chain(self.key.iter_mut().map(|key| &mut key.key));
         let secrets = secrets.chain(self.webhook.iter_mut().map(|webhook| &mut webhook.secret));
+        let secrets = secrets.chain(self.keys.master_key.iter_mut());
         secrets.for_each(|secret| secret.relative_to(folder));
         self.model.iter_mut().for_each(|model| model.relative_to(folder));
     }

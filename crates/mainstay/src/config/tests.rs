@@ -61,7 +61,7 @@ fn a_value_that_cannot_be_is_refused_with_line_and_reason() {
         ("[server]\n\nbodies_limit = 5\n", 3, "less than server.body_limit"),
         ("[server]\nheader_ms = 0\n", 2, "not between"),
         ("[timeouts]\nidle_ms = 99999999999\n", 2, "not between"),
-        ("[store]\nurl = \"postgres://x\"\n", 2, "only \"sqlite\""),
+        ("[store]\nurl = \"mysql://x\"\n", 2, "\"mysql\" is neither"),
         ("[[provider]]\nname = \"a\"\nkind = \"b\"\n", 3, "kind `b` is unknown"),
         (&format!("{ACCOUNT}dialect = \"x\"\n"), 4, "dialect `x` is unknown"),
         (&format!("{ACCOUNT}{ACCOUNT}"), 5, "two providers named \"a\""),
@@ -193,4 +193,24 @@ fn the_default_file_is_the_default_of_the_code() {
     assert_eq!((server.body_idle_ms, server.keep_alive_ms), (edge.body_idle_ms, edge.keep_alive_ms));
     assert_eq!(server.connections, edge.connections);
     assert!(file.provider.is_empty() && file.deployment.is_empty() && file.key.is_empty());
+}
+
+#[test]
+fn keys_beside_their_store_or_without_a_master_are_refused() {
+    let file = |url: &str, rest: &str| format!("[keys]\nurl = \"{url}\"\n{rest}\n");
+    let master = "master_key = { env = \"M\" }";
+    for (text, reason) in [
+        (file("sqlite", master), "must begin with postgres://"),
+        (file("postgres://h/k", ""), "keys.master_key"),
+        (format!("[keys]\n{master}\n"), "names none"),
+        ("[store]\nurl = \"postgres://h/d\"\n".to_owned(), "share its keys"),
+        (
+            format!("[store]\nurl = \"postgres://a@h/d\"\n{}", file("postgres://b@h:5432/d", master)),
+            "the store's database",
+        ),
+    ] {
+        let refused = refusal(&text, &[]);
+        assert!(refused.contains(reason), "{text}: {refused}");
+    }
+    assert!(load_with(&file("postgres://u@h/k", master), &[]).is_ok());
 }

@@ -42,13 +42,18 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(name: &Name, as_json: bool) -> Self {
+        Self::of(name.to_string(), as_json)
+    }
+
+    /// Of something else than a model.
+    pub(crate) fn of(name: String, as_json: bool) -> Self {
         let style = match (as_json, std::io::stderr().is_terminal()) {
             (true, _) => Style::Json,
             (false, true) => Style::Live,
             (false, false) => Style::Lines,
         };
         let (doing, total) = ("", None);
-        Self { style, name: name.to_string(), doing, total, began_ms: 0, began_bytes: 0, told_ms: 0, is_drawn: false }
+        Self { style, name, doing, total, began_ms: 0, began_bytes: 0, told_ms: 0, is_drawn: false }
     }
 
     /// A source is asked.

@@ -15,6 +15,7 @@ mod init;
 mod kill;
 mod models;
 mod openapi;
+mod operate;
 mod process;
 #[cfg(feature = "faults")]
 mod random;

@@ -47,15 +47,16 @@ impl Driver {
         };
         let route = deployment.route(Some(DIGEST_TOKENS));
         let prompt = self.prompt_digest(&[self.prompt.digest(), b"digest"]);
-        let epoch = self.inner.leases.current().epoch;
+        let epoch = self.inner.leases.epoch(self.session.shard())?;
         self.own(Command::BeginCompaction(Box::new(Begin { epoch, route, prompt })), points).await;
         let open = self.state.turn.as_ref().and_then(|turn| turn.inference.as_ref());
         let Some(intent) = open.map(|open| open.intent) else { return Ok(()) };
         self.shown = Assembly::default();
         let request = self.digest_request(&deployment, intent, &replaced);
         let call = Call::start(&self.inner.tasks, self.permit(), Arc::clone(&deployment.provider), request);
-        self.running =
-            Some(Running { intent, call, stays: Some(stays), deployment, continued: None, may_continue: false });
+        let working = self.inner.leases.begin_work(self.session.shard());
+        let stays = Some(stays);
+        self.running = Some(Running { intent, call, stays, deployment, continued: None, may_continue: false, working });
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use crate::{
     attach,
     error::Error,
     fault::{Bug, Point},
+    lease::Working,
     meter,
     perform::infer::{Call, Permit, Step},
     prompt::request_of,
@@ -44,6 +45,8 @@ pub(super) struct Running {
     /// The index here of the item that goes on, once the provider has started it.
     pub(super) continued: Option<u32>,
     pub(super) may_continue: bool,
+    #[allow(dead_code, reason = "held until the inference is over")]
+    pub(super) working: Working,
 }
 
 impl Driver {
@@ -74,7 +77,7 @@ impl Driver {
         };
         let route = deployment.route(spec.sampling.max_output_tokens);
         let prompt = self.prompt_digest(&[self.prompt.digest()]);
-        let epoch = self.inner.leases.current().epoch;
+        let epoch = self.inner.leases.epoch(self.session.shard())?;
         let begin = Command::Begin(Box::new(Begin { epoch, route, prompt }));
         let early = self.inner.faults.has(Bug::EffectBeforeIntent).then(|| {
             let request = self.request(&deployment, self.state.sequence.next());
@@ -99,7 +102,8 @@ impl Driver {
             let whole = attach::whole(Arc::clone(&self.inner), tenant, request);
             Call::start_with(&self.inner.tasks, permit, provider, whole)
         });
-        self.running = Some(Running { intent, call, stays: None, deployment, continued: None, may_continue });
+        let working = self.inner.leases.begin_work(self.session.shard());
+        self.running = Some(Running { intent, call, stays: None, deployment, continued: None, may_continue, working });
         Ok(())
     }
 
@@ -112,9 +116,9 @@ impl Driver {
 
     /// Holds as long as the lease is the one of now and the process is not to end.
     pub(super) fn permit(&self) -> Permit {
-        let inner = Arc::clone(&self.inner);
-        let epoch = inner.leases.current().epoch;
-        Box::new(move || inner.is_running() && inner.leases.current().epoch == epoch)
+        let (inner, shard) = (Arc::clone(&self.inner), self.session.shard());
+        let epoch = inner.leases.epoch(shard).ok();
+        Box::new(move || inner.is_running() && epoch.is_some_and(|epoch| inner.leases.permits(shard, epoch)))
     }
 
     pub(super) fn request(&self, deployment: &Deployment, intent: Sequence) -> Request {
@@ -242,10 +246,12 @@ impl Driver {
         let Ok(bytes) = self.inner.journal.seal_slice(sealer, slice) else { return false };
         let frame = Frame { session: self.session, first: slice.first, last, bytes };
         let mut wait = RETRY;
+        let (inner, shard) = (Arc::clone(&self.inner), self.session.shard());
+        let leases = &inner.leases;
         // The epoch under which an attempt was sent whose outcome is not known yet.
         let mut in_doubt = None;
         loop {
-            let lease = self.inner.leases.current();
+            let Some(lease) = leases.current(shard) else { return self.give_up_frame(&StoreError::Fenced) };
             let written = match in_doubt {
                 Some(epoch) => self.is_held(&frame, epoch).await,
                 None => self.inner.journal.store.append_frames(lease, frame.clone()).await.map(|()| true),
@@ -253,29 +259,33 @@ impl Driver {
             match written {
                 Ok(true) => return true,
                 Ok(false) => in_doubt = None,
-                Err(StoreError::Fenced) if self.inner.leases.settled().await != lease => {}
+                Err(StoreError::Fenced) if leases.settled(shard).await.is_some_and(|now| now != lease) => {}
                 Err(StoreError::Unknown(_)) => in_doubt = Some(lease.epoch),
                 Err(error @ (StoreError::Full | StoreError::Unavailable(_))) if self.inner.is_running() => {
                     self.wait_out(wait, &error.into()).await;
                     wait = (wait * 2).min(MAX_RETRY);
                 }
-                Err(error) => {
-                    if error == StoreError::Fenced {
-                        self.inner.lose();
-                    }
-                    tracing::warn!(session = %self.session, %error, "a frame was not written");
-                    self.running = None;
-                    self.is_stale = true;
-                    return false;
-                }
+                Err(error) => return self.give_up_frame(&error),
             }
         }
     }
 
+    fn give_up_frame(&mut self, error: &StoreError) -> bool {
+        if *error == StoreError::Fenced {
+            self.inner.lose(self.session.shard());
+        }
+        tracing::warn!(session = %self.session, %error, "a frame was not written");
+        self.running = None;
+        self.is_stale = true;
+        false
+    }
+
     /// Whether a frame that was sent under `epoch` was applied; final, because the epoch is over.
     async fn is_held(&self, frame: &Frame, epoch: Epoch) -> Result<bool, StoreError> {
-        let renewed = self.inner.leases.renew(epoch).await;
-        renewed.map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let retaken = self.inner.leases.retake(self.session.shard(), epoch).await;
+        if retaken.map_err(|error| StoreError::Unavailable(error.to_string()))?.is_none() {
+            return Err(StoreError::Fenced);
+        }
         let Some(tenant) = &self.tenant else { return Ok(false) };
         let held = self.inner.journal.store.frames(tenant, self.session).await?;
         Ok(held.iter().any(|held| held.first == frame.first))

@@ -24,7 +24,7 @@ impl Driver {
             self.take_over(loaded);
         }
         self.follow_inference();
-        let epoch = self.inner.leases.current().epoch;
+        let epoch = self.inner.leases.epoch(self.session.shard())?;
         if self.state.outgoing.values().any(|outgoing| outgoing.epoch < epoch) {
             return self.recover().await;
         }
@@ -79,7 +79,7 @@ impl Driver {
         if self.state.turn.is_some() {
             self.ensure_prompt().await?;
         }
-        let epoch = self.inner.leases.current().epoch;
+        let epoch = self.inner.leases.epoch(self.session.shard())?;
         let decided = self.decide(Command::Recover { epoch });
         let Ok(mut decision) = decided else { return Ok(()) };
         if self.inner.faults.has(Bug::BookedTwice) {

@@ -14,14 +14,13 @@ use mainstay_session::{
     Command,
     event::{Booked, Kind, Outgoing, Settled},
 };
-use mainstay_store::seam::{Direction, IndexQuery, Shards};
+use mainstay_store::seam::{Direction, IndexQuery, Lease, Shards};
 use mainstay_vocabulary::{Principal, SessionId, Tenant};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     commit::list_of,
-    driver::{Ask, Message},
-    engine::{Accepted, Caller, Inner, SHARD},
+    engine::{Accepted, Caller, Inner},
     error::Error,
     task::{Exhausted, Stage, TaskKind},
 };
@@ -41,8 +40,8 @@ const GATEWAY: &str = "gateway";
 
 /// What gathers.
 pub(crate) enum Entry {
-    /// An intent; the answer comes once it is on disk.
-    Intended(Arc<Outgoing>, oneshot::Sender<Result<(), Error>>),
+    /// An intent; the answer comes once it is on disk: the lease that it stands under.
+    Intended(Box<Outgoing>, oneshot::Sender<Result<Lease, Error>>),
     /// An end.
     Settled(Settled),
 }
@@ -73,10 +72,10 @@ impl Gateway {
     }
 }
 
-/// Waits until the intent is on disk.
-pub(crate) async fn intend(inner: &Arc<Inner>, tenant: &Tenant, outgoing: Arc<Outgoing>) -> Result<(), Error> {
+/// Waits until the intent is on disk. Its epoch is filled in.
+pub(crate) async fn intend(inner: &Arc<Inner>, tenant: &Tenant, outgoing: Outgoing) -> Result<Lease, Error> {
     let (reply, answer) = oneshot::channel();
-    send(inner, tenant, Entry::Intended(outgoing, reply))?;
+    send(inner, tenant, Entry::Intended(Box::new(outgoing), reply))?;
     answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the gateway's journal ended".to_owned())))
 }
 
@@ -101,7 +100,7 @@ fn send(inner: &Arc<Inner>, tenant: &Tenant, entry: Entry) -> Result<(), Error> 
     let book = Book { inner: Arc::clone(inner), tenant: tenant.clone(), entries, journal: None, open: HashMap::new() };
     if let Err(Exhausted) = inner.tasks.spawn(TaskKind::Gateway, book.run()) {
         inner.gateway.waiting.fetch_sub(1, Ordering::Relaxed);
-        return Err(Error::Overloaded("tenants use the gateway"));
+        return Err(Error::Overloaded("tenants use the gateway".into()));
     }
     // Its receiver is in the task that was just spawned.
     let _ = sender.send(entry);
@@ -155,7 +154,7 @@ impl Book {
         for entry in entries {
             match entry {
                 Entry::Intended(outgoing, reply) => {
-                    intended.push(outgoing);
+                    intended.push(*outgoing);
                     replies.push(reply);
                 }
                 Entry::Settled(end) => {
@@ -165,9 +164,11 @@ impl Book {
                 }
             }
         }
-        let result = self.intend(intended, &mut settled).await;
-        for reply in replies {
-            let _ = reply.send(result.clone());
+        if !intended.is_empty() {
+            let result = self.intend(intended, &mut settled).await;
+            for reply in replies {
+                let _ = reply.send(result.clone());
+            }
         }
         for (journal, settled) in settled {
             self.settle(journal, settled).await;
@@ -177,14 +178,14 @@ impl Book {
     /// Commits intents, with the ends that belong into the same journal.
     async fn intend(
         &mut self,
-        intended: Vec<Arc<Outgoing>>,
+        intended: Vec<Outgoing>,
         settled: &mut HashMap<SessionId, Vec<Settled>>,
-    ) -> Result<(), Error> {
-        if intended.is_empty() {
-            return Ok(());
-        }
+    ) -> Result<Lease, Error> {
         let journal = self.journal().await?;
+        let lease = self.inner.leases.current(journal.shard()).ok_or(Error::Elsewhere)?;
         let numbers: Vec<u64> = intended.iter().map(|outgoing| outgoing.number).collect();
+        let under = |outgoing: Outgoing| Arc::new(Outgoing { epoch: lease.epoch, ..outgoing });
+        let intended = intended.into_iter().map(under).collect();
         let ends = settled.get(&journal).cloned().unwrap_or_default();
         let accepted = self.submit(journal, Command::Book(Booked { intended, settled: ends })).await?;
         settled.remove(&journal);
@@ -192,7 +193,7 @@ impl Book {
         if accepted.sequence.0 >= MAX_EVENTS {
             self.journal = None;
         }
-        Ok(())
+        Ok(lease)
     }
 
     /// Commits ends; tries until they are on disk: the money is spent. New intents wait meanwhile.
@@ -200,7 +201,10 @@ impl Book {
         let booked = Booked { intended: Vec::new(), settled };
         let mut wait = RETRY;
         let mut stage = self.inner.tasks.stage();
-        while let Err(error) = self.submit(journal, Command::Book(booked.clone())).await {
+        // Maybe at another node by now, which then has booked them by their estimates, and drops these.
+        let caller = self.caller();
+        let book = || self.inner.place(&caller, journal, Command::Book(booked.clone()), None);
+        while let Err(error) = book().await {
             tracing::warn!(%error, "ends of inferences wait to be booked");
             if *stage.borrow_and_update() == Stage::Stopped {
                 return;
@@ -216,7 +220,9 @@ impl Book {
 
     /// The journal of now: the tenant's last one, or another where that is long enough.
     async fn journal(&mut self) -> Result<SessionId, Error> {
-        if let Some(journal) = self.journal {
+        if let Some(journal) = self.journal
+            && self.inner.leases.is_serving(journal.shard())
+        {
             return Ok(journal);
         }
         let journal = match self.last().await? {
@@ -229,7 +235,7 @@ impl Book {
 
     async fn last(&self) -> Result<Option<SessionId>, Error> {
         let query = IndexQuery {
-            shards: Shards::One(SHARD),
+            shards: Shards::Some(self.inner.leases.serving()),
             tenant: self.tenant.clone(),
             kind: list_of(Kind::Gateway),
             prefix: Vec::new(),
@@ -246,17 +252,14 @@ impl Book {
     async fn begin(&self) -> Result<SessionId, Error> {
         let mut rest = [0; 16];
         self.inner.journal.entropy.fill(&mut rest);
-        let journal = SessionId::new(SHARD, rest);
+        let journal = SessionId::new(self.inner.own_shard(&rest), rest);
         let create = Command::begin(Kind::Gateway);
         self.submit(journal, create).await?;
         Ok(journal)
     }
 
     async fn submit(&self, journal: SessionId, command: Command) -> Result<Accepted, Error> {
-        let (reply, answer) = oneshot::channel();
-        let ask = Ask { caller: self.caller(), command, idempotency: None, reply };
-        self.inner.send(journal, Message::Command(Box::new(ask)))?;
-        answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned())))
+        self.inner.command(&self.caller(), journal, command, None).await
     }
 
     fn caller(&self) -> Caller {

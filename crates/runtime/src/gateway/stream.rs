@@ -103,7 +103,7 @@ impl Meter {
 
     /// Whether the lease is still the one under which the intent stands: asked just before the request is sent.
     pub(super) fn is_permitted(&self) -> bool {
-        self.inner.is_running() && self.inner.leases.current().epoch == self.ticket.epoch
+        self.inner.is_running() && self.inner.leases.permits(self.ticket.lease.shard, self.ticket.lease.epoch)
     }
 
     /// The lease moved on: nothing is sent.

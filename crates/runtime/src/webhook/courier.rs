@@ -1,6 +1,10 @@
 //! Posts what waits for one endpoint, and takes it out of the outbox once it is taken or given up.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use mainstay_providers::post::{Letter, Post};
@@ -9,13 +13,12 @@ use mainstay_session::{
     event::{Kind, SettledWebhook},
 };
 use mainstay_store::seam::{Direction, IndexQuery, IndexRow, Shards};
-use mainstay_vocabulary::{Principal, SessionId, Timestamp};
+use mainstay_vocabulary::{Principal, SessionId, Shard, Timestamp};
 use tokio::sync::Notify;
 
 use super::{Endpoint, OUTBOX, Waiting, happened_at};
 use crate::{
-    driver::{Ask, Message},
-    engine::{Caller, Inner, SHARD},
+    engine::{Caller, Inner},
     error::Error,
     task::Stage,
 };
@@ -87,11 +90,17 @@ impl Courier {
         let due = |row: &IndexRow| self.tried.get(&row.key).is_none_or(|tried| tried.again_at <= now);
         let due: Vec<IndexRow> = rows.into_iter().filter(due).collect();
         let posted = stream::iter(due).map(|row| self.post(row)).buffer_unordered(IN_FLIGHT).collect::<Vec<_>>().await;
-        let settled: Vec<SettledWebhook> =
-            posted.into_iter().filter_map(|(row, status)| self.judge(row, status)).collect();
+        // A row is taken out by a journal of its own shard.
+        let mut settled = BTreeMap::<Shard, Vec<SettledWebhook>>::new();
+        for (row, status) in posted {
+            let shard = row.session.shard();
+            if let Some(webhook) = self.judge(row, status) {
+                settled.entry(shard).or_default().push(webhook);
+            }
+        }
         let has_settled = !settled.is_empty();
-        if has_settled {
-            self.settle(settled).await?;
+        for (shard, settled) in settled {
+            self.settle(self.journal(shard), settled).await?;
         }
         if is_full && has_settled {
             return Ok(Duration::ZERO);
@@ -103,7 +112,7 @@ impl Courier {
 
     async fn rows(&self) -> Result<Vec<IndexRow>, Error> {
         let query = IndexQuery {
-            shards: Shards::One(SHARD),
+            shards: Shards::Some(self.inner.leases.serving()),
             tenant: self.endpoint.tenant.clone(),
             kind: OUTBOX,
             prefix: self.endpoint.prefix(),
@@ -142,8 +151,7 @@ impl Courier {
     }
 
     /// Notes what became of webhooks and takes them out of the outbox, in one batch.
-    async fn settle(&self, settled: Vec<SettledWebhook>) -> Result<(), Error> {
-        let journal = self.journal();
+    async fn settle(&self, journal: SessionId, settled: Vec<SettledWebhook>) -> Result<(), Error> {
         match self.submit(journal, Command::SettleWebhooks(settled.clone())).await {
             Err(Error::NotFound) => {
                 let create = Command::begin(Kind::Webhook);
@@ -153,18 +161,15 @@ impl Courier {
         }
     }
 
-    fn journal(&self) -> SessionId {
+    fn journal(&self, shard: Shard) -> SessionId {
         let (tenant, name) = (&self.endpoint.tenant, self.endpoint.name.as_bytes());
         let mut rest = [0; 16];
         rest.copy_from_slice(&self.inner.journal.keyring.digest(tenant, WEBHOOK, &[name])[..16]);
-        SessionId::new(SHARD, rest)
+        SessionId::new(shard, rest)
     }
 
     async fn submit(&self, journal: SessionId, command: Command) -> Result<(), Error> {
         let caller = Caller { tenant: self.endpoint.tenant.clone(), principal: Principal(Arc::from(WEBHOOK)) };
-        let (reply, answer) = tokio::sync::oneshot::channel();
-        let ask = Ask { caller, command, idempotency: None, reply };
-        self.inner.send(journal, Message::Command(Box::new(ask)))?;
-        answer.await.unwrap_or_else(|_| Err(Error::Unavailable("the session's driver ended".to_owned()))).map(drop)
+        self.inner.command(&caller, journal, command, None).await.map(drop)
     }
 }

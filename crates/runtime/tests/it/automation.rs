@@ -36,7 +36,7 @@ async fn automate(house: &House, schedule: Schedule, target: Target) -> SessionI
     let (name, principal) = ("n".to_owned(), house.caller.principal.clone());
     let definition = AutomationDefinition { name, schedule, target, metadata: Object::new(), principal };
     let command = Command::All(vec![create, Command::SaveAutomation(Box::new(definition))]);
-    let automation = house.engine.session_id(&house.caller, None);
+    let automation = house.engine.session_id(&house.caller, None, None);
     house.engine.submit(&house.caller, automation, command, None).await.unwrap();
     automation
 }

@@ -95,7 +95,7 @@ async fn a_fork_begins_where_its_parent_began_anew_before_it() {
     for (at, expected) in [(first, vec!["one", "one"]), (last, vec!["one", "They counted.", "two", "two"])] {
         let create = Create { created: Created { ..created(Spec::plain("m")) }, items: Vec::new(), input: None };
         let create = house.engine.fork(&house.caller, session, at, create).await.unwrap();
-        let fork = house.engine.session_id(&house.caller, None);
+        let fork = house.engine.session_id(&house.caller, None, None);
         house.engine.submit(&house.caller, fork, Command::Create(Box::new(create)), None).await.unwrap();
         assert_eq!(told(&house, fork).await, expected);
     }

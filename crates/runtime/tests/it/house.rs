@@ -4,7 +4,7 @@ use std::{fs, sync::Arc};
 
 use mainstay_providers::{Kind as ProviderKind, Settings, Timeouts, build};
 use mainstay_runtime::{
-    Caller, Engine, Follow, Keys, Parts, clock, entropy,
+    Caller, Cluster, Engine, Follow, Keys, Parts, clock, entropy,
     route::{Deployment, Deployments},
     task::Tasks,
     webhook::Outlets,
@@ -36,7 +36,17 @@ impl House {
 
     /// The same, with somewhere to send events.
     pub(crate) async fn telling(store: Arc<dyn Store>, script: &'static str, outlets: Outlets) -> Self {
-        Self::made(store, script, outlets).await
+        Self::made(store, script, (outlets, None), start_of_time()).await
+    }
+
+    /// One of several engines over a store, and with one clock.
+    pub(crate) async fn node(
+        store: Arc<dyn Store>,
+        script: &'static str,
+        cluster: Cluster,
+        clock: Arc<dyn clock::Clock>,
+    ) -> Self {
+        Self::made(store, script, (Outlets::default(), Some(cluster)), clock).await
     }
 
     /// Another engine over the same store; the old one is stopped without a word.
@@ -46,22 +56,28 @@ impl House {
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>, script: &'static str) -> Self {
-        Self::made(store, script, Outlets::default()).await
+        Self::made(store, script, (Outlets::default(), None), start_of_time()).await
     }
 
-    async fn made(store: Arc<dyn Store>, script: &'static str, outlets: Outlets) -> Self {
+    async fn made(
+        store: Arc<dyn Store>,
+        script: &'static str,
+        (outlets, cluster): (Outlets, Option<Cluster>),
+        clock: Arc<dyn clock::Clock>,
+    ) -> Self {
         let mut deployments = Deployments::default();
         deployments.add("m", deployment(script));
         let parts = Parts {
             store: Arc::clone(&store),
             keyring: Arc::new(Keyring::ephemeral([1; 32])),
             entropy: Arc::new(entropy::System::default()),
-            clock: Arc::new(clock::Virtual::starting_at(Timestamp(1_800_000_000_000))),
+            clock,
             tasks: Tasks::default(),
             deployments,
             keys: Keys::default(),
             limits: mainstay_session::spec::Limits::default(),
             outlets,
+            cluster,
             faults: mainstay_runtime::fault::Faults::default(),
         };
         let engine = Engine::start(parts).await.unwrap();
@@ -71,7 +87,7 @@ impl House {
 
     /// Begins a session with an input and follows it from its first event.
     pub(crate) async fn begin(&self, spec: Spec, text: &str) -> (SessionId, Follow) {
-        let session = self.engine.session_id(&self.caller, None);
+        let session = self.engine.session_id(&self.caller, None, None);
         let command = Command::Create(Box::new(Create {
             created: created(spec),
             items: Vec::new(),
@@ -86,6 +102,11 @@ impl House {
         let accept = Accept { input: input(text, delivery), spec: None, head: None };
         self.engine.submit(&self.caller, session, Command::Accept(Box::new(accept)), None).await.unwrap();
     }
+}
+
+/// A clock that begins now.
+pub(crate) fn start_of_time() -> Arc<dyn clock::Clock> {
+    Arc::new(clock::Virtual::starting_at(Timestamp(1_800_000_000_000)))
 }
 
 fn deployment(script: &str) -> Deployment {
@@ -133,7 +154,7 @@ pub(crate) fn created(spec: Spec) -> Created {
     }
 }
 
-fn input(text: &str, delivery: Delivery) -> Input {
+pub(crate) fn input(text: &str, delivery: Delivery) -> Input {
     let content = vec![Content::Text(text.to_owned())];
     let item = Item::Message { role: Role::User, content, phase: None };
     Input { items: vec![Arc::new(item)], delivery, options: TurnOptions::default() }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod automation;
+mod cluster;
 mod compaction;
 mod fault;
 mod faulty;

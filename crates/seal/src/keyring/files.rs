@@ -2,9 +2,10 @@
 //! creation that a crash cut off from a file that was lost. A new key is appended; an erasure rewrites the file.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs::File,
     path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     Entropy, Error, KeyId,
     cipher::{self, Purpose},
+    records::{Filed, Lookup, Records},
 };
 
 /// First line of `data.keys`.
@@ -31,6 +33,7 @@ const DATA_LIMIT: usize = TITLE.len() + MAX_KEYS * WIDTH;
 pub(super) struct Files {
     data: PathBuf,
     lines: BTreeMap<KeyId, String>,
+    ids: HashMap<Lookup, KeyId>,
     /// The end of `data.keys` may hold a torn line, so that the next write must rewrite it.
     torn: bool,
     /// Keeps other processes out while it lives.
@@ -59,11 +62,22 @@ impl Files {
         disk::settle(&master)?;
         disk::settle(&data)?;
         let lines = records.iter().map(|record| (record.key.id, record.line.clone())).collect();
-        Ok((Self { data, lines, torn, _lock: lock }, master_key, records))
+        let ids = records.iter().map(|record| (record.lookup, record.key.id)).collect();
+        Ok((Self { data, lines, ids, torn, _lock: lock }, master_key, records))
+    }
+
+    /// Reads both files as they are, whoever has them open: a line that is just being appended counts as torn.
+    pub(super) fn look(dir: &Path) -> Result<([u8; 32], Vec<Record>), Error> {
+        let (master, data) = (dir.join("master.key"), dir.join("data.keys"));
+        let text = disk::read(&master, MASTER_LENGTH)?.ok_or_else(|| damaged(&master, "it is missing"))?;
+        let master_key = read_master(&text).ok_or_else(|| damaged(&master, "it is not as it was written"))?;
+        let filed = disk::read(&data, DATA_LIMIT)?.ok_or_else(|| damaged(&data, "it is missing"))?;
+        let (records, _) = read_data(&filed, &Roots::new(&master_key)).map_err(|reason| damaged(&data, reason))?;
+        Ok((master_key, records))
     }
 
     /// Files a new key; on disk when this returns.
-    pub(super) fn append(&mut self, id: KeyId, line: String) -> Result<(), Error> {
+    fn append(&mut self, id: KeyId, line: String) -> Result<(), Error> {
         if self.lines.len() >= MAX_KEYS {
             return Err(Error::Full);
         }
@@ -83,7 +97,7 @@ impl Files {
     }
 
     /// Rewrites the file with another line for one key; nothing of the old line stays in it.
-    pub(super) fn replace(&mut self, id: KeyId, line: String) -> Result<(), Error> {
+    fn replace(&mut self, id: KeyId, line: String) -> Result<(), Error> {
         let before = self.lines.insert(id, line);
         let lines = [TITLE].into_iter().chain(self.lines.values().map(String::as_str));
         let replaced = disk::replace(&self.data, lines);
@@ -98,14 +112,74 @@ impl Files {
     }
 }
 
+/// The files as a home for records. Nobody else changes them while they are open.
+pub(super) struct FileRecords(Mutex<Files>);
+
+impl FileRecords {
+    pub(super) const fn new(files: Files) -> Self {
+        Self(Mutex::new(files))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Files> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Records for FileRecords {
+    fn since(&self, _: u64, _: usize) -> Result<Vec<Filed>, Error> {
+        Ok(Vec::new())
+    }
+
+    fn find(&self, lookup: &Lookup) -> Result<Option<Filed>, Error> {
+        let files = self.lock();
+        let filed = |key: &KeyId| files.lines.get(key).map(|line| filed(lookup, *key, line));
+        Ok(files.ids.get(lookup).and_then(filed))
+    }
+
+    fn find_key(&self, _: KeyId) -> Result<Option<Filed>, Error> {
+        // All keys of files are in memory.
+        Ok(None)
+    }
+
+    fn insert(&self, lookup: &Lookup, key: KeyId, line: &str) -> Result<Filed, Error> {
+        let mut files = self.lock();
+        if let Some(taken) = files.ids.get(lookup)
+            && let Some(line) = files.lines.get(taken)
+        {
+            return Ok(filed(lookup, *taken, line));
+        }
+        files.append(key, line.to_owned())?;
+        files.ids.insert(*lookup, key);
+        Ok(filed(lookup, key, line))
+    }
+
+    fn replace(&self, _: &Lookup, key: KeyId, line: &str) -> Result<(), Error> {
+        self.lock().replace(key, line.to_owned())
+    }
+}
+
+fn filed(lookup: &Lookup, key: KeyId, line: &str) -> Filed {
+    Filed { revision: 0, lookup: *lookup, key, line: line.to_owned() }
+}
+
+/// The master key of a text such as `master.key` holds.
+pub(super) fn master_of(text: &[u8]) -> Option<[u8; 32]> {
+    read_master(text)
+}
+
+/// A new master key as such a text.
+pub(super) fn draw_master(entropy: &dyn Entropy) -> String {
+    let mut key = [0; 32];
+    entropy.fill(&mut key);
+    format!("{MASTER_TITLE}{}{}\n", cipher::hex(&key), cipher::hex(&check(&key)))
+}
+
 fn damaged(file: &Path, reason: &'static str) -> Error {
     Error::KeysDamaged { file: file.into(), reason }
 }
 
 fn create_master(file: &Path, entropy: &dyn Entropy) -> Result<Vec<u8>, Error> {
-    let mut key = [0; 32];
-    entropy.fill(&mut key);
-    let text = format!("{MASTER_TITLE}{}{}\n", cipher::hex(&key), cipher::hex(&check(&key)));
+    let text = draw_master(entropy);
     disk::replace(file, [text.as_str()].into_iter())?;
     Ok(text.into_bytes())
 }

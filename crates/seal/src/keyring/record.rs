@@ -8,10 +8,8 @@ use crate::{
     Entropy, KeyId,
     cipher::{self, NONCE, Purpose, TAG},
     key::DataKey,
+    records::Lookup,
 };
-
-/// Keyed digest of a tenant and subject.
-pub(super) type Lookup = [u8; 32];
 
 /// Nonce, a wrapped key, its tag.
 const BODY: usize = NONCE + 32 + TAG;

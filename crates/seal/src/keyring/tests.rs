@@ -5,7 +5,10 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use data_encoding::HEXLOWER;
 
 use super::{record::WIDTH, *};
-use crate::testing::{Folder, Seeded, header, session, tenant};
+use crate::{
+    MemoryRecords,
+    testing::{Folder, Seeded, header, session, tenant},
+};
 
 const PREVIOUS: [u8; 32] = [0; 32];
 /// Made by the first version of this crate. Never change it.
@@ -326,4 +329,88 @@ fn digests_tell_tenants_domains_and_parts_apart_and_never_change() {
         assert_eq!(digests.iter().position(|other| other == digest), Some(index));
     }
     assert_eq!(HEXLOWER.encode(&digests[0]), GOLDEN_DIGEST);
+}
+
+#[test]
+fn the_node_key_is_the_master_keys_and_no_other_use() {
+    let folder = Folder::new();
+    let first = open(&folder).unwrap().node_key();
+    assert_eq!(open(&folder).unwrap().node_key(), first);
+    assert_ne!(open(&Folder::new()).unwrap().node_key(), [0; 32]);
+    let (one, other) = (Keyring::ephemeral([1; 32]), Keyring::ephemeral([2; 32]));
+    assert_ne!(one.node_key(), other.node_key());
+    assert_ne!(one.node_key(), one.digest_root);
+}
+
+#[test]
+fn a_look_at_files_that_are_in_use_opens_and_changes_nothing() {
+    let (folder, entropy) = (Folder::new(), Seeded::new(1));
+    let ring = open(&folder).unwrap();
+    let sealer = ring.sealer(&tenant("a"), "s", session(1), &entropy).unwrap();
+    let (event, _) = sealer.seal_event(&header(1), &PREVIOUS, b"kept", &entropy);
+    let looked = Keyring::look(folder.path()).unwrap();
+    let opener = looked.opener(sealer.key_id(), session(1)).unwrap();
+    assert_eq!(opener.open_event(&event).unwrap().plaintext, b"kept");
+    let before = fs::read(folder.path().join("data.keys")).unwrap();
+    assert!(matches!(looked.sealer(&tenant("a"), "other", session(1), &entropy), Err(Error::Unknown)));
+    assert!(matches!(looked.destroy(&tenant("a"), "s"), Err(Error::Unknown)));
+    assert_eq!(fs::read(folder.path().join("data.keys")).unwrap(), before);
+    assert!(matches!(Keyring::look(&folder.path().join("none")), Err(Error::KeysDamaged { .. })));
+}
+
+/// Two nodes on one database of keys.
+fn nodes(records: &Arc<MemoryRecords>) -> [Arc<Keyring>; 2] {
+    let master = Keyring::draw_master(&Seeded::new(5));
+    [(); 2].map(|()| Keyring::shared(&master, Arc::clone(records) as Arc<dyn Records>).unwrap())
+}
+
+#[test]
+fn nodes_that_share_records_have_one_key_for_a_subject_and_lose_it_together() {
+    let records = Arc::new(MemoryRecords::default());
+    let [one, other] = nodes(&records);
+    let sealers = [(&one, 1), (&other, 2)]
+        .map(|(ring, seed)| ring.sealer(&tenant("a"), "s", session(1), &Seeded::new(seed)).unwrap());
+    assert_eq!(sealers[0].key_id(), sealers[1].key_id(), "who comes second takes the first's");
+    let (event, _) = sealers[0].seal_event(&header(1), &PREVIOUS, b"shared", &Seeded::new(3));
+    assert_eq!(sealers[1].open_event(&event).unwrap().plaintext, b"shared");
+    // A node that knows neither subject nor key looks it up.
+    let third = nodes(&records)[0].clone();
+    let new = one.sealer(&tenant("b"), "s", session(1), &Seeded::new(4)).unwrap();
+    assert!(third.opener(new.key_id(), session(1)).is_ok());
+    assert_eq!(one.node_key(), third.node_key());
+    other.destroy(&tenant("a"), "s").unwrap();
+    assert!(sealers[0].open_event(&event).is_ok(), "this node has not heard of it yet");
+    one.refresh().unwrap();
+    assert!(matches!(sealers[0].open_event(&event), Err(Error::Destroyed)), "a sealer that was handed out before");
+    for ring in [&one, &other, &nodes(&records)[0]] {
+        assert!(matches!(ring.sealer(&tenant("a"), "s", session(1), &Seeded::new(1)), Err(Error::Destroyed)));
+        assert!(matches!(ring.opener(sealers[0].key_id(), session(1)), Err(Error::Destroyed)));
+        assert_eq!(ring.destroyed(), [sealers[0].key_id()]);
+    }
+    // Who destroys by the subject alone finds it too.
+    third.destroy(&tenant("b"), "s").unwrap();
+    assert!(matches!(third.destroy(&tenant("none"), "s"), Err(Error::Unknown)));
+}
+
+#[test]
+fn records_that_were_swapped_changed_or_are_another_masters_are_refused() {
+    let records = Arc::new(MemoryRecords::default());
+    let [one, _] = nodes(&records);
+    let entropy = Seeded::new(1);
+    for subject in ["s", "t"] {
+        one.sealer(&tenant("a"), subject, session(1), &entropy).unwrap();
+    }
+    let another = Keyring::draw_master(&Seeded::new(6));
+    let refused = |master: &str, records: &Arc<MemoryRecords>| {
+        Keyring::shared(master, Arc::clone(records) as Arc<dyn Records>).err().map(|error| error.to_string())
+    };
+    assert!(refused(&another, &records).unwrap().contains("another master key"));
+    assert!(refused("no key", &records).unwrap().contains("master key"));
+    let master = Keyring::draw_master(&Seeded::new(5));
+    assert_eq!(refused(&master, &records), None);
+    let filed = records.since(1, 10).unwrap();
+    records.replace(&filed[0].lookup, filed[0].key, &filed[1].line).unwrap();
+    assert!(refused(&master, &records).unwrap().contains("another's"));
+    records.replace(&filed[0].lookup, filed[0].key, &filed[0].line.replace('0', "1")).unwrap();
+    assert!(refused(&master, &records).is_some());
 }

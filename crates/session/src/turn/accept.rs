@@ -18,7 +18,7 @@ pub(super) fn create(draft: &mut Draft<'_>, create: Create) -> Result<(), Refusa
         return Err(Refusal::Exists);
     }
     if create.created.parent.is_some_and(|fork| fork.depth > MAX_FORKS) {
-        return Err(Refusal::TooMany("forks above each other"));
+        return Err(Refusal::TooMany("forks above each other".into()));
     }
     draft.push(Event::SessionCreated(Box::new(create.created)));
     edit::add_items(draft, create.items)?;
@@ -51,7 +51,7 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: Accept) -> Result<(), Refusa
 
 pub(super) fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refusal> {
     if input.items.len() > MAX_ITEMS {
-        return Err(Refusal::TooMany("items in one input"));
+        return Err(Refusal::TooMany("items in one input".into()));
     }
     let is_idle = draft.state.turn.is_none();
     let task = input.options.task;
@@ -64,7 +64,7 @@ pub(super) fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refu
     } else if input.delivery == Delivery::Reject || task == Task::Compact {
         return Err(Refusal::Busy);
     } else if draft.state.queue.len() >= MAX_QUEUE {
-        return Err(Refusal::TooMany("inputs that wait"));
+        return Err(Refusal::TooMany("inputs that wait".into()));
     } else if input.items.iter().any(|item| matches!(**item, Item::ToolResult { .. } | Item::ToolCall { .. })) {
         return Err(Refusal::Invalid("an input to a running turn may hold messages only".to_owned()));
     }

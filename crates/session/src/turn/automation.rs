@@ -83,7 +83,7 @@ pub(super) fn resume(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 pub(super) fn invoke(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     let known = find(draft)?;
     if known.pending.len() >= MAX_PENDING {
-        return Err(Refusal::TooMany("deliveries under way"));
+        return Err(Refusal::TooMany("deliveries under way".into()));
     }
     let begun = InvocationBegun { scheduled_at: None, next_at: known.next_at, skipped: false };
     draft.push(Event::InvocationBegun(begun));

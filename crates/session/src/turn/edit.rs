@@ -43,13 +43,17 @@ pub(super) fn archive(draft: &mut Draft<'_>) -> Result<(), Refusal> {
 
 pub(super) fn add_items(draft: &mut Draft<'_>, items: Items) -> Result<(), Refusal> {
     if items.len() > MAX_ITEMS {
-        return Err(Refusal::TooMany("items in one request"));
+        return Err(Refusal::TooMany("items in one request".into()));
     }
     refuse_while_busy(draft)?;
     if !items.is_empty() {
         draft.push(Event::ItemsAdded(items));
     }
-    if draft.state.unanswered.len() > MAX_UNANSWERED { Err(Refusal::TooMany("calls without a result")) } else { Ok(()) }
+    if draft.state.unanswered.len() > MAX_UNANSWERED {
+        Err(Refusal::TooMany("calls without a result".into()))
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn hide_item(draft: &mut Draft<'_>, item: ItemId) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, head: FileHead) -> Result<(), Refusal
         return Err(Refusal::NotFound);
     }
     if head.announced.is_some_and(|bytes| bytes > MAX_FILE) {
-        return Err(Refusal::TooMany("bytes of a file"));
+        return Err(Refusal::TooMany("bytes of a file".into()));
     }
     draft.push(Event::FileBegun(head));
     Ok(())
@@ -26,10 +26,10 @@ pub(super) fn add_part(draft: &mut Draft<'_>, part: FilePart) -> Result<(), Refu
     let file = growing(draft)?;
     let most = file.head.announced.unwrap_or(MAX_FILE).min(MAX_FILE);
     if part.bytes > MAX_PART as u64 || file.bytes().saturating_add(part.bytes) > most {
-        return Err(Refusal::TooMany("bytes of a file"));
+        return Err(Refusal::TooMany("bytes of a file".into()));
     }
     if file.parts.len() >= MAX_PARTS {
-        return Err(Refusal::TooMany("pieces of a file"));
+        return Err(Refusal::TooMany("pieces of a file".into()));
     }
     draft.push(Event::FilePart(part));
     Ok(())

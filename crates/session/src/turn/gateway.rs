@@ -17,7 +17,7 @@ pub(super) fn book(draft: &mut Draft<'_>, mut booked: Booked) -> Result<(), Refu
     }
     let outgoing = &draft.state.outgoing;
     if outgoing.len() + booked.intended.len() > MAX_OUTGOING {
-        return Err(Refusal::TooMany("inferences under way"));
+        return Err(Refusal::TooMany("inferences under way".into()));
     }
     if booked.intended.iter().any(|intended| outgoing.contains_key(&intended.number)) {
         return Err(Refusal::Stale);

@@ -22,7 +22,7 @@ pub(super) fn save(draft: &mut Draft<'_>, save: SaveAgent) -> Result<(), Refusal
             }
             agent
         }
-        None if draft.state.registry.agents.len() >= MAX_AGENTS => return Err(Refusal::TooMany("saved agents")),
+        None if draft.state.registry.agents.len() >= MAX_AGENTS => return Err(Refusal::TooMany("saved agents".into())),
         None => ItemId { session: draft.state.session, sequence: draft.state.sequence.next(), ordinal: 0 },
     };
     draft.push(Event::AgentSaved { agent, definition: save.definition });

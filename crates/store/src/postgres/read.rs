@@ -178,11 +178,12 @@ pub(super) async fn due(
     })
 }
 
-/// One range of one index, over all shards or filtered by one.
+/// One range of one index, over all shards or filtered by some.
 pub(super) async fn list(link: &mut Link, query: &IndexQuery) -> Result<Vec<IndexRow>, Failure> {
     let (end, limit) = (end_of_prefix(&query.prefix), bounded(query.limit));
-    let shard = match query.shards {
-        Shards::One(shard) => Some(shard.0 as i16),
+    let shards: Option<Vec<i16>> = match &query.shards {
+        Shards::One(shard) => Some(vec![shard.0 as i16]),
+        Shards::Some(shards) => Some(shards.iter().map(|shard| shard.0 as i16).collect()),
         Shards::All => None,
     };
     let (bound, order) = match query.direction {
@@ -192,18 +193,18 @@ pub(super) async fn list(link: &mut Link, query: &IndexQuery) -> Result<Vec<Inde
     let tenant: &str = &query.tenant.0;
     let mut values: Vec<&(dyn ToSql + Sync)> = vec![&tenant, &query.kind, &query.prefix, &limit];
     let mut text = "SELECT key, session, value FROM entry WHERE tenant = $1 AND kind = $2 AND key >= $3".to_owned();
-    let mut narrow = |what: &str, value| {
+    let mut narrow = |what: &str, value, closes: &str| {
         values.push(value);
-        text.push_str(&format!(" AND {what} ${}", values.len()));
+        text.push_str(&format!(" AND {what} ${}{closes}", values.len()));
     };
     if let Some(end) = &end {
-        narrow("key <", end);
+        narrow("key <", end, "");
     }
     if let Some(after) = &query.after {
-        narrow(&format!("key {bound}"), after);
+        narrow(&format!("key {bound}"), after, "");
     }
-    if let Some(shard) = &shard {
-        narrow("shard =", shard);
+    if let Some(shards) = &shards {
+        narrow("shard = ANY (", shards, ")");
     }
     text.push_str(&format!(" ORDER BY {order} LIMIT $4"));
     let rows = ask(link, Sight::Of(&query.tenant), (&text, &values)).await?;

@@ -80,11 +80,11 @@ fn is_older(path: &Path, limit: SystemTime) -> bool {
     fs::metadata(path).and_then(|found| found.modified()).is_ok_and(|modified| modified < limit)
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
+pub(super) fn unhex<const LENGTH: usize>(text: &str) -> Option<[u8; LENGTH]> {
     if !text.is_ascii() || text.len() != 2 * LENGTH {
         return None;
     }

@@ -15,9 +15,9 @@ use super::{fault, schema};
 use crate::error::Error;
 
 /// The database file's name in the data directory.
-const DATABASE: &str = "mainstay.db";
+pub(super) const DATABASE: &str = "mainstay.db";
 /// Under this name it is made; it gets its own name when it is complete and on disk.
-const UNFINISHED: &str = "mainstay.db.unfinished";
+pub(super) const UNFINISHED: &str = "mainstay.db.unfinished";
 /// Held locked by the process that uses the directory; holds its process id.
 const LOCK: &str = "mainstay.lock";
 /// The journal mode that a commit's durability rests on.
@@ -43,6 +43,10 @@ pub(super) struct Folder {
 impl Folder {
     pub(super) const fn new(path: PathBuf) -> Self {
         Self { path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -120,18 +124,22 @@ impl Folder {
     /// `Unavailable`, saying which process holds it.
     pub(super) fn lock(&self) -> Result<File, Error> {
         fs::create_dir_all(&self.path).map_err(|error| fault::file(&error))?;
-        let path = self.path.join(LOCK);
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        self.take_lock()?.map_err(Error::Unavailable)
+    }
+
+    /// The lock of a directory that exists, or in words who holds it.
+    pub(super) fn take_lock(&self) -> Result<Result<File, String>, Error> {
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.path.join(LOCK));
         let mut file = opened.map_err(|error| fault::file(&error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(fault::file(&error)),
-            Err(TryLockError::WouldBlock) => return Err(Error::Unavailable(held(&self.path, &mut file))),
+            Err(TryLockError::WouldBlock) => return Ok(Err(held(&self.path, &mut file))),
         }
         file.set_len(0)
             .and_then(|()| file.write_all(std::process::id().to_string().as_bytes()))
             .map_err(|error| fault::file(&error))?;
-        Ok(file)
+        Ok(Ok(file))
     }
 
     /// The one connection that writes. It never checkpoints by itself: when is the lane's decision.
@@ -161,6 +169,10 @@ impl Folder {
             return Err(Error::Unavailable(format!("{DATABASE} was not made by this program")));
         }
         let format = number("user_version")?;
+        if format == schema::UNFINISHED {
+            let message = format!("a copy into this {DATABASE} is not finished: run mainstay store copy again");
+            return Err(Error::Unavailable(message));
+        }
         if format != schema::FORMAT {
             let message = format!("{DATABASE} has format {format}; this version reads {}", schema::FORMAT);
             return Err(Error::Unavailable(message));
@@ -214,7 +226,7 @@ fn build(path: &Path) -> rusqlite::Result<()> {
 }
 
 /// Steps to the end of the statement: what was asked for stands in its only row, and that it failed comes after that.
-fn switch_to_log(connection: &Connection) -> rusqlite::Result<()> {
+pub(super) fn switch_to_log(connection: &Connection) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA journal_mode = {JOURNAL}"))?;
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}

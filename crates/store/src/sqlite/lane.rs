@@ -22,7 +22,7 @@ use super::{
     heads::Heads,
     read::Readers,
     request::{Answers, Request, Sweep},
-    rows, schema,
+    rows, schema, whole,
 };
 use crate::{
     error::Error,
@@ -72,6 +72,12 @@ impl Lane {
         let mut lane = Self { folder, blobs, most_pages, readers, open: None, epochs: HashMap::new(), ended: false };
         lane.reopen()?;
         Ok(lane)
+    }
+
+    /// How many shards the database is of.
+    pub(super) fn shards(&self) -> Result<u16, Error> {
+        let open = self.open.as_ref().ok_or_else(ended)?;
+        whole::shards(&open.connection).map_err(|error| fault::before_commit(&error))
     }
 
     /// Takes a shard, after opening the database again if a failure closed it.

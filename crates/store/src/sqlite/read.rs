@@ -204,11 +204,13 @@ fn due_in(connection: &Connection, shard: Shard, (until, limit): (Timestamp, usi
 }
 
 pub(super) fn list(connection: &Connection, query: &IndexQuery) -> rusqlite::Result<Vec<IndexRow>> {
-    if let Shards::One(shard) = query.shards {
-        return list_in(connection, shard, query);
-    }
+    let shards = match &query.shards {
+        Shards::One(shard) => return list_in(connection, *shard, query),
+        Shards::Some(shards) => shards.clone(),
+        Shards::All => shards(connection)?,
+    };
     let mut rows = Vec::new();
-    for shard in shards(connection)? {
+    for shard in shards {
         rows.extend(list_in(connection, shard, query)?);
     }
     rows.sort_by(|one, other| match query.direction {

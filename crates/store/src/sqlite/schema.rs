@@ -6,6 +6,12 @@ pub(super) const APPLICATION: i32 = 0x6d6e_7374;
 /// The shape of the tables (`PRAGMA user_version`). A file with a higher one is refused.
 pub(super) const FORMAT: i32 = 1;
 
+/// In the place of the format while a copy into the file is under way: no version serves from it.
+pub(super) const UNFINISHED: i32 = -FORMAT;
+
+/// What a copy remembers while it is under way; dropped when it is finished. `session` is the last that was verified.
+pub(super) const COPY: &str = "CREATE TABLE copy (origin BLOB NOT NULL, session BLOB);";
+
 /// Bytes per page. 4 KiB holds a session's head, an index leaf or three events of 1 KiB; a larger page would write more
 /// for each head that a commit touches.
 pub(super) const PAGE_BYTES: u64 = 4096;

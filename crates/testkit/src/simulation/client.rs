@@ -23,6 +23,8 @@ const KEYED: u64 = 40;
 /// The clients of one process.
 pub(super) struct Clients {
     pub(super) world: Shared,
+    /// The number of the process.
+    pub(super) process: u32,
     pub(super) engine: Arc<Engine>,
     pub(super) tasks: Tasks,
 }
@@ -78,7 +80,7 @@ impl Clients {
         };
         let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
         let follows = ask.key.is_none() && self.world.lock().random.percent(15);
-        let tasks = self.tasks.clone();
+        let (tasks, process) = (self.tasks.clone(), self.process);
         self.spawn(async move {
             let (caller, session, command) = (ask.caller.clone(), ask.session, ask.command.clone());
             let idempotent = ask.idempotent();
@@ -86,7 +88,7 @@ impl Clients {
                 let sent = engine.submit_and_follow(&caller, session, command, idempotent);
                 let Some(answer) = wait(patience, sent).await else { return lost(&world, number) };
                 let answer = answer.map(|(accepted, follow)| {
-                    follower::attend(&world, &tasks, (accepted.first, follow), session);
+                    follower::attend(&world, (&tasks, process), (accepted.first, follow), session);
                     accepted
                 });
                 world.lock().answer(number, Reply::from(answer));
@@ -111,10 +113,10 @@ impl Clients {
     }
 
     fn note_create(&self, world: &mut World, composed: Composed) -> usize {
-        let unplaced = self.engine.session_id(&World::caller(), None);
+        let unplaced = self.engine.session_id(&World::caller(), None, None);
         let number = note(world, unplaced, composed);
         if let Some(idempotent) = world.asks[number].idempotent() {
-            world.asks[number].session = self.engine.session_id(&World::caller(), Some(&idempotent));
+            world.asks[number].session = self.engine.session_id(&World::caller(), Some(&idempotent), None);
         }
         number
     }

@@ -52,6 +52,11 @@ impl Coverage {
         }
     }
 
+    /// Whether a pair was reached.
+    pub fn has(&self, pair: (&'static str, &'static str)) -> bool {
+        self.pairs.contains_key(&pair)
+    }
+
     /// Essential pairs that were not reached.
     pub fn missing(&self) -> Vec<(&'static str, &'static str)> {
         ESSENTIAL.iter().copied().filter(|pair| !self.pairs.contains_key(pair)).collect()

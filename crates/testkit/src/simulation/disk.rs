@@ -11,7 +11,10 @@ use std::{
 
 use mainstay_store::{
     Error, Store,
-    seam::{Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Remembered, Slice, Wakeup},
+    seam::{
+        Answer, Batch, Committed, Digest, Entry, Head, IndexQuery, IndexRow, Lease, Members, Node, Remembered, Slice,
+        Wakeup,
+    },
 };
 use mainstay_vocabulary::{OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
 
@@ -52,7 +55,11 @@ impl Disk {
     async fn write<T>(&self, session: SessionId, apply: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let lane = self.lane.lock().await;
         self.linger().await;
-        let fault = self.world.lock().draw_fault(self.process, session);
+        self.alive().await;
+        let fault = match self.world.lock() {
+            world if world.is_cut(self.process) => Fault::Away,
+            mut world => world.draw_fault(self.process, session),
+        };
         let answer = match fault {
             Fault::None => apply.await,
             Fault::Full => Err(Error::Full),
@@ -76,10 +83,32 @@ impl Disk {
 
     fn look<'a, T: Send + 'a>(&'a self, answer: Answer<'a, T>) -> Answer<'a, T> {
         let world = self.world.lock();
-        if world.plan.blind && world.outage() == Some(Outage::Away) {
+        if world.dead.contains(&self.process) {
+            return Box::pin(std::future::pending());
+        }
+        if world.is_cut(self.process) || world.plan.blind && world.outage() == Some(Outage::Away) {
             return Box::pin(std::future::ready(Err(away())));
         }
         answer
+    }
+
+    /// Asks about leases and nodes: answered at once, or not at all. It is decided when it is polled.
+    fn ask<'a, T: Send + 'a>(&'a self, ask: impl FnOnce(&'a Memory) -> Answer<'a, T> + Send + 'a) -> Answer<'a, T> {
+        Box::pin(async move {
+            self.linger().await;
+            self.alive().await;
+            if self.world.lock().is_cut(self.process) {
+                return Err(away());
+            }
+            ask(&self.memory).await
+        })
+    }
+
+    /// For ever, if the process is dead.
+    async fn alive(&self) {
+        if self.world.lock().dead.contains(&self.process) {
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -92,6 +121,21 @@ impl Store for Disk {
         Box::pin(async move {
             let _lane = self.lane.lock().await;
             self.linger().await;
+            self.alive().await;
+            let is_cluster = {
+                let world = self.world.lock();
+                if world.is_cut(self.process) {
+                    return Err(away());
+                }
+                world.is_cluster()
+            };
+            if is_cluster {
+                let taken = self.memory.acquire(shard, incarnation).await;
+                if taken.is_ok() {
+                    self.world.lock().holders.insert(shard, self.process);
+                }
+                return taken;
+            }
             {
                 let mut world = self.world.lock();
                 if world.draws_refusal() {
@@ -109,6 +153,30 @@ impl Store for Disk {
             }
             self.memory.acquire(shard, incarnation).await
         })
+    }
+
+    fn shards(&self) -> u16 {
+        self.memory.shards()
+    }
+
+    fn lease_ms(&self) -> Option<u64> {
+        self.memory.lease_ms()
+    }
+
+    fn renew(&self, leases: Vec<Lease>) -> Answer<'_, Vec<Lease>> {
+        self.ask(|memory| memory.renew(leases))
+    }
+
+    fn release(&self, lease: Lease) -> Answer<'_, ()> {
+        self.ask(move |memory| memory.release(lease))
+    }
+
+    fn announce(&self, node: Node) -> Answer<'_, ()> {
+        self.ask(|memory| memory.announce(node))
+    }
+
+    fn members(&self) -> Answer<'_, Members> {
+        self.ask(Memory::members)
     }
 
     fn commit(&self, lease: Lease, batch: Batch) -> Answer<'_, Committed> {

@@ -17,6 +17,12 @@ use super::{
 /// How long a follower stays, milliseconds.
 const STAYS_MS: [u64; 5] = [1, 30, 500, 10_000, 120_000];
 
+impl Follower {
+    fn new(session: SessionId, process: u32, begin: Option<Cursor>) -> Self {
+        Self { session, process, begin, seen: Vec::new(), is_connected: true, returned: false }
+    }
+}
+
 impl Clients {
     /// Somebody begins to follow a session.
     pub(super) fn follow(&self) {
@@ -31,7 +37,7 @@ impl Clients {
                 _ => (Since::After(place), Some(Cursor { sequence: place, ordinal: 0 })),
             };
             world.note(format_args!("follow {} {since:?}", short(session)));
-            world.followers.push(Follower { session, begin, seen: Vec::new(), is_connected: true, returned: false });
+            world.followers.push(Follower::new(session, self.process, begin));
             (world.followers.len() - 1, since)
         };
         self.connect(number, since);
@@ -50,6 +56,7 @@ impl Clients {
             let number = *world.random.one_of(&away);
             world.followers[number].is_connected = true;
             world.followers[number].returned = true;
+            world.followers[number].process = self.process;
             let held = world.followers[number].seen.last().map(|moment| moment.cursor).unwrap_or_default();
             world.note(format_args!("follower {number} comes back after {held:?}"));
             (number, Since::After(held.sequence))
@@ -59,40 +66,56 @@ impl Clients {
 
     fn connect(&self, number: usize, since: Since) {
         let stays = stay(&mut self.world.lock());
-        let (engine, world) = (Arc::clone(&self.engine), self.world.clone());
+        let (engine, world, process) = (Arc::clone(&self.engine), self.world.clone(), self.process);
         self.spawn(async move {
             let session = world.lock().followers[number].session;
             if let Ok(follow) = engine.follow(&World::caller(), session, since).await {
-                watch(&world, (number, follow), stays).await;
+                watch(&world, (number, process, follow), stays).await;
             }
-            world.lock().followers[number].is_connected = false;
+            disconnect(&mut world.lock(), number, process);
         });
     }
 }
 
 /// Follows on from a command.
-pub(super) fn attend(world: &Shared, tasks: &Tasks, (first, follow): (Sequence, Follow), session: SessionId) {
+pub(super) fn attend(
+    world: &Shared,
+    (tasks, process): (&Tasks, u32),
+    (first, follow): (Sequence, Follow),
+    session: SessionId,
+) {
     let (number, stays) = {
         let mut world = world.lock();
         let begin = Some(Cursor { sequence: Sequence(first.0 - 1), ordinal: u64::MAX });
-        world.followers.push(Follower { session, begin, seen: Vec::new(), is_connected: true, returned: false });
+        world.followers.push(Follower::new(session, process, begin));
         (world.followers.len() - 1, stay(&mut world))
     };
     let kept = world.clone();
     let spawned = tasks.spawn(TaskKind::Connection, async move {
-        watch(&kept, (number, follow), stays).await;
-        kept.lock().followers[number].is_connected = false;
+        watch(&kept, (number, process, follow), stays).await;
+        disconnect(&mut kept.lock(), number, process);
     });
     if spawned.is_err() {
         world.lock().violate("there are too many connections");
     }
 }
 
+/// The follower has left its process; it may be back at another already.
+fn disconnect(world: &mut World, number: usize, process: u32) {
+    let follower = &mut world.followers[number];
+    follower.is_connected &= follower.process != process;
+}
+
 /// Takes what is shown until the follower leaves.
-async fn watch(world: &Shared, (number, mut follow): (usize, Follow), stays: Duration) {
+async fn watch(world: &Shared, (number, process, mut follow): (usize, u32, Follow), stays: Duration) {
     let all = async {
         while let Some(Ok(moments)) = follow.next().await {
-            show(&mut world.lock(), number, moments);
+            let mut world = world.lock();
+            // A dead process shows nothing.
+            if world.dead.contains(&process) {
+                break;
+            }
+            show(&mut world, number, moments);
         }
     };
     let _ = tokio::time::timeout(stays, all).await;

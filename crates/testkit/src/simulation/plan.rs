@@ -31,6 +31,12 @@ pub struct Plan {
     pub steps: u64,
     /// Most sessions.
     pub sessions: usize,
+    /// Most nodes at once; 1: the store is one process's at a time.
+    pub nodes: usize,
+    /// A node is cut off from the store for a while, per step; clusters only.
+    pub cut: u64,
+    /// A letter between nodes or its answer is lost, per letter; clusters only.
+    pub lost_letter: u64,
     /// Whether the provider can continue a prefix.
     pub continues_prefix: bool,
     /// How often steps follow each other without time passing.
@@ -77,6 +83,9 @@ impl Plan {
             mode: if random.percent(50) { Mode::Safety } else { Mode::Liveness },
             steps: STEPS + random.below(60),
             sessions: 2 + random.below(4) as usize,
+            nodes: 1,
+            cut: 0,
+            lost_letter: 0,
             continues_prefix: random.percent(50),
             hurry: 10 + random.below(60),
             crash,
@@ -92,6 +101,17 @@ impl Plan {
             hang,
             impatience,
         }
+    }
+
+    /// The plan of a seed with several nodes: nodes die, leave, come, lose the store, each other, and answers.
+    pub fn of_cluster(seed: u64, bug: Option<Bug>) -> Self {
+        let mut random = Random::new(seed ^ 0xc105_7e50_0000_0000);
+        let mut chance = |most: u64| if random.percent(HAS_FAULT) { 1 + random.below(most) } else { 0 };
+        let (crash, drain, cut, lost_letter) = (chance(3), chance(3), chance(4), chance(20));
+        let nodes = 2 + random.below(2) as usize;
+        let sessions = 4 + random.below(6) as usize;
+        let mode = Mode::Liveness;
+        Self { mode, nodes, sessions, crash, drain, cut, lost_letter, takeover: 0, ..Self::of(seed, bug) }
     }
 
     /// How many steps have faults.

@@ -17,6 +17,7 @@ use mainstay_vocabulary::place::Place;
 
 use super::{
     client::Clients,
+    cluster::Net,
     compose::MODEL,
     disk::Disk,
     entropy::Seeded,
@@ -57,13 +58,20 @@ pub(super) fn keyring(seed: u64) -> Keyring {
 
 /// Starts a process; tries again while the store is away. `None` if it never gets up.
 pub(super) async fn start(world: &Shared) -> Option<Clients> {
+    begin(world, None).await
+}
+
+/// The same for a node of a cluster.
+pub(super) async fn begin(world: &Shared, net: Option<&Net>) -> Option<Clients> {
     let (seed, number, bug, continues, now) = {
         let mut world = world.lock();
         let number = world.next_process();
         (world.plan.seed, number, world.plan.bug, world.plan.continues_prefix, world.now())
     };
     let clock = Arc::new(Virtual::starting_at(now));
-    world.lock().set_clock(clock.clone());
+    if net.is_none() {
+        world.lock().set_clock(clock.clone());
+    }
     for _ in 0..STARTS {
         let actor = |continues_prefix| {
             let world = world.clone();
@@ -83,12 +91,16 @@ pub(super) async fn start(world: &Shared) -> Option<Clients> {
             keys: Keys::default(),
             limits: Limits::default(),
             outlets: mainstay_runtime::webhook::Outlets::default(),
+            cluster: net.map(|net| net.place(number)),
             faults: Faults { bug, kill: None },
         };
         match Engine::start(parts).await {
             Ok(engine) => {
                 world.lock().note(format_args!("process {number} starts"));
-                return Some(Clients { world: world.clone(), engine, tasks });
+                if let Some(net) = net {
+                    net.join(number, &engine);
+                }
+                return Some(Clients { world: world.clone(), process: number, engine, tasks });
             }
             Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
         }

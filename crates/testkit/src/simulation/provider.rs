@@ -76,6 +76,9 @@ impl Provider for Actor {
 
 impl Play {
     async fn next(&mut self) -> Option<Result<Chunk, Failure>> {
+        if self.world.lock().dead.contains(&self.process) {
+            std::future::pending::<()>().await;
+        }
         if let Some(request) = self.request.take() {
             self.arrive(request);
         }
@@ -126,7 +129,10 @@ fn note_request(world: &mut World, request: &Request, process: u32) -> Option<(S
     }
     let head = format!("{:?} {:?}", request.instructions, request.tools);
     // Between its last check and the sending, a process may lose the shard: what it then sends comes late.
-    if process == world.owner {
+    if world.is_cluster() && world.holders.get(&session.shard()) != Some(&process) {
+        world.violate(format_args!("{}: a request arrived from a node whose lease is over", short(session)));
+    }
+    if world.is_cluster() || process == world.owner {
         world.asked.push(Asked { session, intent, input: request.input.clone(), head });
     }
     Some((session, intent))

@@ -2,7 +2,7 @@
 //! state of each session, folded from the store's bytes as they are applied.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,7 +14,7 @@ use mainstay_session::{
     spec::Retention,
 };
 use mainstay_store::seam::Batch;
-use mainstay_vocabulary::{CallId, Item, Principal, Sequence, SessionId, Tenant, Timestamp};
+use mainstay_vocabulary::{CallId, Item, Principal, Sequence, SessionId, Shard, Tenant, Timestamp};
 
 use super::{
     ask::{Ask, Reply},
@@ -67,6 +67,8 @@ pub(super) enum Fault {
 /// A follower and everything it was shown.
 pub(super) struct Follower {
     pub(super) session: SessionId,
+    /// The process that it is connected to.
+    pub(super) process: u32,
     /// Everything after this was to be shown; `None` until the first moment says where it began.
     pub(super) begin: Option<Cursor>,
     pub(super) seen: Vec<Moment>,
@@ -111,8 +113,14 @@ pub(super) struct World {
     outage: Option<(Outage, Timestamp)>,
     clock: Option<Arc<dyn Clock>>,
     now: Timestamp,
-    /// The process that took the shard last.
+    /// The process that took the shard last; alone only.
     pub(super) owner: u32,
+    /// Who took each shard last; clusters only.
+    pub(super) holders: BTreeMap<Shard, u32>,
+    /// Nodes that are dead: nothing that they still do reaches anybody.
+    pub(super) dead: BTreeSet<u32>,
+    /// Nodes that the store is out of reach for, and until when.
+    pub(super) cut: BTreeMap<u32, Timestamp>,
     processes: u32,
     /// Steps taken.
     pub(super) step: u64,
@@ -143,6 +151,9 @@ impl World {
             clock: None,
             now: BEGINNING,
             owner: 0,
+            holders: BTreeMap::new(),
+            dead: BTreeSet::new(),
+            cut: BTreeMap::new(),
             processes: 0,
             step: 0,
             sessions: BTreeMap::new(),
@@ -206,6 +217,7 @@ impl World {
     pub(super) fn end_faults(&mut self) {
         self.is_faulty = false;
         self.outage = None;
+        self.cut.clear();
         self.note("no more faults");
     }
 
@@ -219,9 +231,18 @@ impl World {
         self.outage() == Some(Outage::Away) || self.disk.percent(by_chance)
     }
 
+    pub(super) const fn is_cluster(&self) -> bool {
+        self.plan.nodes > 1
+    }
+
+    /// Whether a node cannot reach the store just now.
+    pub(super) fn is_cut(&self, process: u32) -> bool {
+        self.is_faulty && self.cut.get(&process).is_some_and(|until| *until > self.now())
+    }
+
     /// What befalls a write of a process.
     pub(super) fn draw_fault(&mut self, process: u32, session: SessionId) -> Fault {
-        if !self.is_faulty || process != self.owner {
+        if !self.is_faulty || !self.is_cluster() && process != self.owner {
             return Fault::None;
         }
         let (acknowledgement, write) = (self.plan.lost_acknowledgement, self.plan.lost_write);
@@ -315,6 +336,8 @@ impl World {
             && ended.outcome == InferenceOutcome::Interrupted
             && self.finished.get(&(session, ended.intent)) == Some(&process)
             && !self.plan.blind
+            // A node that lost its lease gives up what it was handed, and may be the one that takes the shard next.
+            && !self.is_cluster()
             && !self.sessions[&session].is_volatile
         {
             let place = ended.intent.0;

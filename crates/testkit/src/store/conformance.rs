@@ -9,12 +9,15 @@ mod content;
 mod durable;
 mod erase;
 mod lists;
+mod whole;
 
 use std::sync::Arc;
 
 use mainstay_store::{Error, Store, seam::Lease};
 
 use super::{sample::SHARD, wait::wait};
+
+pub use whole::{Filled, RECEIVER, ReceiverCheck, Receiving, WHOLE, WholeCheck};
 
 /// A check against one fresh store.
 pub type Check = fn(&dyn Store);

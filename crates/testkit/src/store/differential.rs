@@ -5,10 +5,12 @@ use std::{fmt::Debug, sync::Arc};
 
 use mainstay_store::{
     Error, Store,
+    copy::copy,
     seam::{
         Answer, Batch, Blob, Committed, Digest, Direction, Entry, Head, Idempotency, IndexChange, IndexQuery, IndexRow,
         Lease, Move, Remembered, Slice, Wakeup, WakeupChange,
     },
+    whole::{Receiver, Whole},
 };
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Timestamp};
 
@@ -138,6 +140,27 @@ impl Call {
             }
         }
     }
+}
+
+/// Opens a store in one of its roles.
+pub type Open<'a, T> = &'a dyn Fn() -> Arc<T>;
+
+/// Runs one seed against a backend, then copies what it wrote there and back: all three must be the same.
+///
+/// # Panics
+/// If they differ, or a copy fails.
+pub fn copies(
+    seed: u64,
+    open: &dyn Fn() -> Arc<dyn Store>,
+    (look, receive, open_copy): (Open<'_, dyn Whole>, Open<'_, dyn Receiver>, Open<'_, dyn Store>),
+) {
+    run(seed, open);
+    let memory = Memory::default();
+    let copied = wait(copy(&*look(), &memory, &mut |_| {}));
+    let there = wait(copy(&memory, &*receive(), &mut |_| {}));
+    let same = Snapshot::take(&*open()) == Snapshot::take(&memory);
+    assert!(copied.is_ok() && there.is_ok() && same, "seed {seed}: {copied:?}, {there:?}, same: {same}");
+    assert!(Snapshot::take(&memory) == Snapshot::take(&*open_copy()), "seed {seed}: the copy of the copy differs");
 }
 
 /// Runs one seed against the model and a backend that `open` opens, again and again on the same files.

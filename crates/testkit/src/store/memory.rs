@@ -1,36 +1,48 @@
 //! The model of a store: maps behind one lock, answers at once, no thread and no clock. It says what every backend must
 //! do, and serves simulations, so a commit costs only what it writes.
 
+mod session;
+mod whole;
+
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap},
     future::ready,
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use mainstay_store::{
     Error, Store, check,
     seam::{
-        Answer, Batch, Committed, Digest, Direction, Entry, Head, IndexQuery, IndexRow, Lease, MAX_ROWS, Remembered,
-        Shards, Slice, Wakeup,
+        Answer, Batch, Committed, Digest, Direction, Entry, Head, Incarnation, IndexQuery, IndexRow, Lease, MAX_ROWS,
+        Members, Node, Remembered, Shards, Slice, Wakeup,
     },
 };
 use mainstay_vocabulary::{Epoch, OpId, Sequence, SessionId, Shard, Tenant, Timestamp};
+use tokio::time::Instant;
+
+use session::Session;
 
 /// A store that lives as long as the value does.
 #[derive(Default)]
 pub struct Memory {
     state: Mutex<State>,
+    /// Where several processes share it: how many shards, and how long a lease runs, by tokio's clock.
+    shared: Option<(u16, Duration)>,
 }
 
 #[derive(Default)]
 struct State {
     closed: bool,
-    shards: HashMap<Shard, Lane>,
+    shards: BTreeMap<Shard, Lane>,
+    nodes: BTreeMap<Incarnation, (Node, Instant)>,
+    /// A copy under way: of what, and how far it is.
+    copy: Option<(Digest, Option<SessionId>)>,
 }
 
 /// Tenant, kind and key of an index row.
-type RowKey = (Tenant, &'static str, Vec<u8>);
+type RowKey = (Tenant, String, Vec<u8>);
 
 /// Who wrote an index row, and its value.
 type Row = (SessionId, Vec<u8>);
@@ -39,6 +51,8 @@ type Row = (SessionId, Vec<u8>);
 #[derive(Default)]
 struct Lane {
     epoch: Epoch,
+    /// Who holds it, and until when where that runs out.
+    holder: Option<(Incarnation, Instant)>,
     sessions: BTreeMap<SessionId, Session>,
     open: BTreeSet<SessionId>,
     wakeups: BTreeSet<(Timestamp, SessionId, String)>,
@@ -47,28 +61,17 @@ struct Lane {
     funds: HashMap<Vec<u8>, i64>,
 }
 
-struct Session {
-    tenant: Tenant,
-    sequence: Sequence,
-    chain: Digest,
-    open: bool,
-    erased: bool,
-    snapshot: Option<Arc<[u8]>>,
-    /// The sequence before the first of `events`: 0, or where it stood when it was erased.
-    begin: u64,
-    events: Vec<Arc<[u8]>>,
-    /// Every batch with events that was applied, as (expected, op), unless it was erased.
-    ops: HashSet<(Sequence, OpId)>,
-    /// The same for batches without events.
-    quiet: HashSet<(Sequence, OpId)>,
-    frames: VecDeque<Slice>,
-    /// The lowest ordinal that a slice may begin with.
-    frame_next: u64,
-    wakeups: BTreeMap<String, Timestamp>,
-    blobs: HashMap<Digest, Arc<[u8]>>,
-}
-
 impl Memory {
+    /// One that several processes share. Must be used inside a tokio runtime.
+    pub fn shared(shards: u16, lease: Duration) -> Self {
+        Self { shared: Some((shards, lease)), ..Self::default() }
+    }
+
+    /// When a lease runs out that begins now.
+    fn until(&self) -> Option<Instant> {
+        self.shared.map(|(_, lease)| now() + lease)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -107,6 +110,11 @@ impl Memory {
     ) -> Answer<'a, T> {
         self.look(session, |session| if session.tenant == *tenant { work(session) } else { T::default() })
     }
+}
+
+#[allow(clippy::disallowed_methods, reason = "a store's clock is its own")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 fn closed() -> Error {
@@ -170,7 +178,7 @@ impl Lane {
             self.idempotency.insert(record.scope, (taken, record.expires));
         }
         for change in batch.index {
-            let key = (batch.tenant.clone(), change.kind, change.key);
+            let key = (batch.tenant.clone(), change.kind.to_owned(), change.key);
             match change.value {
                 Some(value) => self.index.insert(key, (id, value)),
                 None => self.index.remove(&key),
@@ -241,7 +249,7 @@ impl Lane {
     }
 
     fn list(&self, query: &IndexQuery) -> Vec<IndexRow> {
-        let key = |key: &[u8]| (query.tenant.clone(), query.kind, key.to_vec());
+        let key = |key: &[u8]| (query.tenant.clone(), query.kind.to_owned(), key.to_vec());
         let begin = Bound::Included(key(&query.prefix));
         let after = query.after.as_deref();
         let rows = self.index.range((begin, Bound::Unbounded)).take_while(|((tenant, kind, name), _)| {
@@ -268,55 +276,65 @@ impl Lane {
     }
 }
 
-impl Session {
-    fn new(tenant: Tenant) -> Self {
-        Self {
-            tenant,
-            sequence: Sequence(0),
-            chain: [0; 32],
-            open: false,
-            erased: false,
-            snapshot: None,
-            begin: 0,
-            events: Vec::new(),
-            ops: HashSet::new(),
-            quiet: HashSet::new(),
-            frames: VecDeque::new(),
-            frame_next: 0,
-            wakeups: BTreeMap::new(),
-            blobs: HashMap::new(),
-        }
-    }
-
-    fn head(&self) -> Head {
-        Head {
-            tenant: self.tenant.clone(),
-            sequence: self.sequence,
-            chain: self.chain,
-            open: self.open,
-            erased: self.erased,
-            snapshot: self.snapshot.clone(),
-        }
-    }
-
-    fn read(&self, after: Sequence, limit: usize) -> Vec<Entry> {
-        let skipped = after.0.saturating_sub(self.begin);
-        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX).min(self.events.len());
-        let entries = self.events[skipped..].iter().take(limit.min(MAX_ROWS)).enumerate();
-        entries
-            .map(|(index, bytes)| Entry {
-                sequence: Sequence(self.begin + (skipped + index) as u64 + 1),
-                bytes: Arc::clone(bytes),
-            })
-            .collect()
-    }
-}
-
 impl Store for Memory {
-    fn acquire(&self, shard: Shard, _incarnation: [u8; 16]) -> Answer<'_, Lease> {
+    fn shards(&self) -> u16 {
+        self.shared.map_or(1, |(shards, _)| shards)
+    }
+
+    fn lease_ms(&self) -> Option<u64> {
+        self.shared.map(|(_, lease)| u64::try_from(lease.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn acquire(&self, shard: Shard, incarnation: Incarnation) -> Answer<'_, Lease> {
+        let until = self.until();
         self.with(shard, |lane| {
+            if lane.holder.is_some_and(|(holder, until)| holder != incarnation && now() < until) {
+                return Err(Error::Held);
+            }
+            lane.holder = until.map(|until| (incarnation, until));
             lane.epoch = Epoch(lane.epoch.0 + 1);
             Ok(Lease { shard, epoch: lane.epoch })
+        })
+    }
+
+    fn renew(&self, leases: Vec<Lease>) -> Answer<'_, Vec<Lease>> {
+        let until = self.until();
+        let mut state = self.lock();
+        let mut kept = Vec::new();
+        for lease in leases {
+            if let Some(lane) = state.shards.get_mut(&lease.shard).filter(|lane| lane.epoch == lease.epoch) {
+                lane.holder = lane.holder.zip(until).map(|((holder, _), until)| (holder, until));
+                kept.push(lease);
+            }
+        }
+        drop(state);
+        Box::pin(ready(Ok(kept)))
+    }
+
+    fn release(&self, lease: Lease) -> Answer<'_, ()> {
+        self.with(lease.shard, |lane| {
+            if lane.epoch == lease.epoch {
+                lane.holder = None;
+            }
+            Ok(())
+        })
+    }
+
+    fn announce(&self, node: Node) -> Answer<'_, ()> {
+        if let Some(until) = self.until() {
+            self.lock().nodes.insert(node.incarnation, (node, until));
+        }
+        Box::pin(ready(Ok(())))
+    }
+
+    fn members(&self) -> Answer<'_, Members> {
+        self.gather(|state| {
+            let nodes = state.nodes.values().filter(|(_, until)| now() < *until);
+            let holder = |lane: &Lane| lane.holder.filter(|(_, until)| now() < *until).map(|(holder, _)| holder);
+            Members {
+                nodes: nodes.map(|(node, _)| node.clone()).collect(),
+                holders: state.shards.iter().filter_map(|(shard, lane)| Some((*shard, holder(lane)?))).collect(),
+            }
         })
     }
 
@@ -377,8 +395,9 @@ impl Store for Memory {
             return Box::pin(ready(Err(error)));
         }
         self.gather(|state| {
-            let shards = match query.shards {
-                Shards::One(shard) => vec![shard],
+            let shards = match &query.shards {
+                Shards::One(shard) => vec![*shard],
+                Shards::Some(shards) => shards.clone(),
                 Shards::All => state.shards.keys().copied().collect(),
             };
             let mut rows: Vec<IndexRow> = lanes(state, &shards).flat_map(|lane| lane.list(&query)).collect();
@@ -407,7 +426,8 @@ impl Store for Memory {
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        self.lock().closed = true;
+        // One process that leaves does not close it for the others.
+        self.lock().closed = self.shared.is_none();
         Box::pin(ready(Ok(())))
     }
 }

@@ -1,5 +1,6 @@
 //! Random calls into the model and into SQLite.
 
+use mainstay_store::sqlite::{self, Others};
 use mainstay_testkit::store::differential;
 
 use crate::scratch::Scratch;
@@ -19,5 +20,16 @@ fn sqlite_answers_as_the_model_does() {
         println!("seed {seed}");
         let scratch = Scratch::new();
         differential::run(seed, &|| scratch.open());
+    }
+}
+
+#[test]
+fn what_is_copied_from_sqlite_and_into_sqlite_is_the_same() {
+    for seed in 1..9 {
+        println!("seed {seed}");
+        let (scratch, target) = (Scratch::new(), Scratch::new());
+        let look = || sqlite::look(scratch.path().to_owned(), Others::Refused).unwrap();
+        let receive = || sqlite::receive(target.path().to_owned()).unwrap();
+        differential::copies(seed, &|| scratch.open(), (&look, &receive, &|| target.open()));
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 use mainstay_store::{
     Error,
     seam::Slice,
-    sqlite::{self, Options},
+    sqlite::{self, Options, Others},
 };
 use mainstay_testkit::store::{
     conformance,
@@ -33,6 +33,53 @@ fn sqlite_conforms_when_opened_again() {
         let scratch = Scratch::new();
         check(&|| scratch.open());
     }
+}
+
+#[test]
+fn sqlite_conforms_as_a_whole() {
+    for (name, check) in conformance::WHOLE {
+        println!("{name}, beside a server and at rest");
+        let scratch = Scratch::new();
+        let store = scratch.open();
+        check(&|fill| {
+            fill(&*store);
+            sqlite::look(scratch.path().to_owned(), Others::Allowed).unwrap()
+        });
+        drop(store);
+        let scratch = Scratch::new();
+        check(&|fill| {
+            fill(&*scratch.open());
+            sqlite::look(scratch.path().to_owned(), Others::Refused).unwrap()
+        });
+    }
+}
+
+#[test]
+fn sqlite_conforms_as_a_receiver() {
+    for (name, check) in conformance::RECEIVER {
+        println!("{name}");
+        let scratch = Scratch::new();
+        check(&|| sqlite::receive(scratch.path().to_owned()).unwrap());
+    }
+}
+
+#[test]
+fn nobody_serves_from_an_unfinished_copy_and_nobody_copies_what_is_served() {
+    let (scratch, served) = (Scratch::new(), Scratch::new());
+    let to = sqlite::receive(scratch.path().to_owned()).unwrap();
+    wait(to.begin([1; 32], Vec::new())).unwrap();
+    drop(to);
+    let opened = sqlite::open(Options { dir: scratch.path().to_owned(), most_bytes: None });
+    let Err(Error::Unavailable(why)) = opened else { panic!("opened half a copy") };
+    assert!(why.contains("not finished"), "{why}");
+    wait(sqlite::receive(scratch.path().to_owned()).unwrap().finish()).unwrap();
+    scratch.open();
+    let store = served.open();
+    let Err(Error::Unavailable(why)) = sqlite::look(served.path().to_owned(), Others::Refused) else {
+        panic!("looked at what is served")
+    };
+    assert!(why.contains(&std::process::id().to_string()), "{why}");
+    drop(store);
 }
 
 #[test]

@@ -186,10 +186,10 @@ fn a_running_turn_takes_no_calls_or_results_and_the_queue_is_bounded() {
         assert!(matches!(script.refusal(accept(Delivery::Steer, vec![item])), Refusal::Invalid(_)));
     }
     let many = (0..=MAX_ITEMS).map(|_| message("")).collect();
-    assert_eq!(script.refusal(accept(Delivery::Queue, many)), Refusal::TooMany("items in one input"));
+    assert_eq!(script.refusal(accept(Delivery::Queue, many)), Refusal::TooMany("items in one input".into()));
     for _ in 0..MAX_QUEUE {
         script.give(say(Delivery::Queue, "later"));
     }
-    assert_eq!(script.refusal(say(Delivery::Queue, "later")), Refusal::TooMany("inputs that wait"));
-    assert_eq!(script.refusal(say(Delivery::Steer, "now")), Refusal::TooMany("inputs that wait"));
+    assert_eq!(script.refusal(say(Delivery::Queue, "later")), Refusal::TooMany("inputs that wait".into()));
+    assert_eq!(script.refusal(say(Delivery::Steer, "now")), Refusal::TooMany("inputs that wait".into()));
 }

@@ -172,7 +172,7 @@ fn it_pauses_by_itself_when_its_session_takes_no_input_any_more() {
 fn deliveries_under_way_are_bounded_and_only_automations_have_them() {
     let mut script = automation(each_minute());
     (0..MAX_PENDING).for_each(|_| drop(script.give(Command::InvokeAutomation)));
-    assert_eq!(script.refusal(Command::InvokeAutomation), Refusal::TooMany("deliveries under way"));
+    assert_eq!(script.refusal(Command::InvokeAutomation), Refusal::TooMany("deliveries under way".into()));
     script.give(Command::Delete);
     assert_eq!((deadline(&script.state), script.wanted(), script.state.is_open()), (None, None, false));
     let plain = Script::new(spec(CallMode::Wait, Interruption::Restart));

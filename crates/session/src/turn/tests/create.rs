@@ -56,7 +56,10 @@ fn forks_above_each_other_are_bounded() {
         ..plain()
     };
     let mut script = Script::unborn();
-    assert_eq!(script.refusal(command(fork(MAX_FORKS + 1), 0, None)), Refusal::TooMany("forks above each other"));
+    assert_eq!(
+        script.refusal(command(fork(MAX_FORKS + 1), 0, None)),
+        Refusal::TooMany("forks above each other".into())
+    );
     script.give(command(fork(MAX_FORKS), 0, None));
     assert_eq!(script.state.parent.map(|fork| fork.depth), Some(MAX_FORKS));
 }
@@ -64,10 +67,10 @@ fn forks_above_each_other_are_bounded() {
 #[test]
 fn too_many_items_or_open_calls_are_refused() {
     let script = Script::unborn();
-    assert_eq!(script.refusal(command(plain(), MAX_ITEMS + 1, None)), Refusal::TooMany("items in one request"));
+    assert_eq!(script.refusal(command(plain(), MAX_ITEMS + 1, None)), Refusal::TooMany("items in one request".into()));
     let items = (0..=MAX_UNANSWERED).map(|number| call_item(&number.to_string())).collect();
     let create = Create { created: plain(), items, input: None };
-    assert_eq!(script.refusal(Command::Create(Box::new(create))), Refusal::TooMany("calls without a result"));
+    assert_eq!(script.refusal(Command::Create(Box::new(create))), Refusal::TooMany("calls without a result".into()));
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn several_commands_are_taken_all_or_none() {
     assert!(script.state.metadata.is_empty());
     assert_eq!(names(&script.give(hidden)), ["inferred", "ended", "turn hidden"]);
     let too_many = Command::All(vec![Command::CheckDeadline; MAX_COMMANDS + 1]);
-    assert_eq!(script.refusal(too_many), Refusal::TooMany("commands in one request"));
+    assert_eq!(script.refusal(too_many), Refusal::TooMany("commands in one request".into()));
     let nested = Command::All(vec![Command::All(Vec::new())]);
     assert!(matches!(script.refusal(nested), Refusal::Invalid(_)));
 }

@@ -50,7 +50,7 @@ fn a_file_is_made_of_the_named_pieces_in_their_order() {
 #[test]
 fn what_was_announced_must_come() {
     let mut script = file(head(Some(5)));
-    assert_eq!(script.refusal(part(6)), Refusal::TooMany("bytes of a file"));
+    assert_eq!(script.refusal(part(6)), Refusal::TooMany("bytes of a file".into()));
     script.give(part(3));
     assert!(matches!(script.refusal(Command::CompleteFile(None)), Refusal::Invalid(_)));
     script.give(part(2));
@@ -60,12 +60,12 @@ fn what_was_announced_must_come() {
 #[test]
 fn files_are_bounded_and_only_files() {
     let mut script = file(head(None));
-    assert_eq!(script.refusal(part(MAX_PART as u64 + 1)), Refusal::TooMany("bytes of a file"));
+    assert_eq!(script.refusal(part(MAX_PART as u64 + 1)), Refusal::TooMany("bytes of a file".into()));
     assert_eq!(script.refusal(Command::BeginFile(head(None))), Refusal::NotFound, "it is begun once");
     for _ in 0..MAX_FILE / MAX_PART as u64 {
         script.give(part(MAX_PART as u64));
     }
-    assert_eq!(script.refusal(part(1)), Refusal::TooMany("bytes of a file"));
+    assert_eq!(script.refusal(part(1)), Refusal::TooMany("bytes of a file".into()));
     let plain = Script::new(spec(CallMode::Wait, Interruption::Restart));
     for command in [Command::BeginFile(head(None)), part(1), Command::CompleteFile(None)] {
         assert_eq!(plain.refusal(command), Refusal::NotFound);

@@ -74,7 +74,7 @@ fn only_a_gateway_journal_books_and_within_its_bound() {
     let most = MAX_OUTGOING as u64;
     let many: Vec<_> = (0..=most).map(|number| (number, 1)).collect();
     let mut script = gateway();
-    assert_eq!(script.refusal(book(&many, &[])), Refusal::TooMany("inferences under way"));
+    assert_eq!(script.refusal(book(&many, &[])), Refusal::TooMany("inferences under way".into()));
     script.give(book(&many[1..], &[]));
-    assert_eq!(script.refusal(book(&many[..1], &[])), Refusal::TooMany("inferences under way"));
+    assert_eq!(script.refusal(book(&many[..1], &[])), Refusal::TooMany("inferences under way".into()));
 }

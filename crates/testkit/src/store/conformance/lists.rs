@@ -172,4 +172,8 @@ pub(super) fn over_shards(store: &dyn Store) {
     assert_eq!(keys(IndexQuery { after: Some(b"a".to_vec()), limit: 2, ..all.clone() }), [b"b", b"c"]);
     assert_eq!(keys(IndexQuery { direction: Direction::Descending, limit: 3, ..all }), [b"d", b"c", b"b"]);
     assert_eq!(keys(query("k")), [b"c", b"d"]);
+    let some = |shards| IndexQuery { shards: Shards::Some(shards), ..query("k") };
+    assert_eq!(keys(some(both())), [b"a", b"b", b"c", b"d"]);
+    assert_eq!(keys(some(vec![there])), [b"a", b"b"]);
+    assert_eq!(keys(some(Vec::new())), [b""; 0]);
 }
