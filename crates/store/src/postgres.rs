@@ -17,6 +17,7 @@ mod read;
 mod receive;
 mod request;
 pub mod schema;
+mod settings;
 mod statements;
 mod tables;
 mod target;
@@ -149,6 +150,8 @@ fn prepare(target: &Target, options: &Options) -> Result<u16, Error> {
     let work = move || {
         let prepared = runtime.block_on(async {
             let mut link = Link::reach(&target, &options).await?;
+            let mut second = Link::reach(&target, &options).await?;
+            settings::judge(&settings::look(&mut link, &mut second, options.failover).await?)?;
             tables::prepare(&mut link, options.shards).await
         });
         drop(reply.send(prepared));

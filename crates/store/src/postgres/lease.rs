@@ -29,10 +29,10 @@ const RENEW: &str = "
 UPDATE shard s SET lease_until = clock_timestamp() + make_interval(secs => $3) FROM (
     SELECT h.id FROM unnest($1::int2[], $2::int8[]) AS u(id, epoch) JOIN shard h ON h.id = u.id AND h.epoch = u.epoch
     FOR NO KEY UPDATE OF h SKIP LOCKED
-) held WHERE s.id = held.id RETURNING s.id";
+) held WHERE s.id = held.id RETURNING s.id, s.epoch";
 /// One row, and so waited for without harm.
 const RENEW_ONE: &str = "
-UPDATE shard SET lease_until = clock_timestamp() + make_interval(secs => $3) WHERE id = $1 AND epoch = $2 RETURNING id";
+UPDATE shard SET lease_until = clock_timestamp() + make_interval(secs => $3) WHERE id = $1 AND epoch = $2 RETURNING id, epoch";
 const RELEASE: &str = "UPDATE shard SET lease_until = '-infinity' WHERE id = $1 AND epoch = $2";
 const ANNOUNCE: &str = "
 INSERT INTO node (incarnation, address, draining, until)
@@ -114,20 +114,22 @@ pub(super) async fn renew(
         leases.iter().map(|lease| (lease.shard.0 as i16, lease.epoch.0 as i64)).unzip();
     let secs = seconds(lease_ms);
     let renewed = transact(link, async |client| client.query(RENEW, &[&ids, &epochs, &secs]).await).await?;
-    let mut held: HashSet<i16> = match renewed {
-        Ok(rows) => rows.iter().map(|row| row.get(0)).collect(),
+    let place = |row: &tokio_postgres::Row| (row.get::<_, i16>(0), row.get::<_, i64>(1));
+    let mut held: HashSet<(i16, i64)> = match renewed {
+        Ok(rows) => rows.iter().map(place).collect(),
         Err(error) => return Ok(Err(error)),
     };
     for (id, epoch) in ids.iter().zip(&epochs) {
-        if held.contains(id) {
+        if held.contains(&(*id, *epoch)) {
             continue;
         }
         match transact(link, async |client| client.query(RENEW_ONE, &[id, epoch, &secs]).await).await? {
-            Ok(rows) => held.extend(rows.iter().map(|row| row.get::<_, i16>(0))),
+            Ok(rows) => held.extend(rows.iter().map(place)),
             Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(Ok(leases.iter().copied().filter(|lease| held.contains(&(lease.shard.0 as i16))).collect()))
+    let holds = |lease: &Lease| held.contains(&(lease.shard.0 as i16, lease.epoch.0 as i64));
+    Ok(Ok(leases.iter().copied().filter(holds).collect()))
 }
 
 pub(super) async fn release(link: &mut Link, lease: Lease) -> Result<Result<(), Error>, Failure> {

@@ -31,7 +31,7 @@ const SETTINGS: &str = "
 SET search_path = mainstay;
 SET default_transaction_read_only = on;
 SET default_transaction_isolation = 'read committed';
-SET synchronous_commit = on;
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') <> 'remote_apply';
 SET client_min_messages = warning;
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;

@@ -1,5 +1,9 @@
 //! The PostgreSQL backend, against private servers of every version that is supported.
 
+mod lease;
+mod unknown;
+mod wall;
+
 use std::sync::Arc;
 
 use mainstay_store::{
@@ -24,13 +28,15 @@ pub(crate) fn open(server: &Server, database: &str) -> Arc<dyn Store> {
 #[test]
 fn postgres_conforms() {
     each_version(|server| {
+        let database = server.database();
         for (name, check) in conformance::ALL {
             println!("{name}");
-            check(&*open(server, &server.database()));
+            server.empty(&database);
+            check(&*open(server, &database));
         }
         for (name, check) in conformance::DURABLE {
             println!("{name}");
-            let database = server.database();
+            server.empty(&database);
             check(&|| open(server, &database));
         }
     });
@@ -47,9 +53,10 @@ fn postgres_answers_as_the_model_does() {
         Err(_) => SEEDS.collect(),
     };
     each_version(|server| {
+        let database = server.database();
         for seed in &seeds {
             println!("seed {seed}");
-            let database = server.database();
+            server.empty(&database);
             differential::run(*seed, &|| open(server, &database));
         }
     });
