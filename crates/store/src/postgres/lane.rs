@@ -233,7 +233,7 @@ impl Lane {
     }
 
     fn doubt(&mut self, shards: &[Taken]) {
-        shards.iter().for_each(|taken| drop(self.shards.insert(taken.shard, Standing::Doubtful)));
+        self.shards.extend(shards.iter().map(|taken| (taken.shard, Standing::Doubtful)));
     }
 
     /// Looks which shards of a fenced group are another's.

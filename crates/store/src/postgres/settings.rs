@@ -31,15 +31,18 @@ pub(super) enum Verdict {
     Warned,
 }
 
+/// Whether something is wrong with what was found.
+type IsBroken = fn(&Found) -> bool;
+
 /// One rule: what is wrong, and what to do.
 pub(super) struct Rule {
     pub(super) name: &'static str,
     pub(super) verdict: Verdict,
-    pub(super) is_broken: fn(&Found) -> bool,
+    pub(super) is_broken: IsBroken,
     pub(super) text: &'static str,
 }
 
-const fn rule(name: &'static str, verdict: Verdict, is_broken: fn(&Found) -> bool, text: &'static str) -> Rule {
+const fn rule(name: &'static str, verdict: Verdict, is_broken: IsBroken, text: &'static str) -> Rule {
     Rule { name, verdict, is_broken, text }
 }
 

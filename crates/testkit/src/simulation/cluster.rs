@@ -35,11 +35,14 @@ pub(super) fn store() -> Memory {
     Memory::shared(SHARDS, LEASE)
 }
 
+/// Nodes by address, each with the number of its process.
+type Nodes = BTreeMap<String, (u32, Arc<Engine>)>;
+
 /// The nodes that can be reached.
 #[derive(Clone)]
 pub(super) struct Net {
     world: Shared,
-    nodes: Arc<Mutex<BTreeMap<String, (u32, Arc<Engine>)>>>,
+    nodes: Arc<Mutex<Nodes>>,
 }
 
 /// The network as one node sees it.
@@ -75,7 +78,7 @@ impl Net {
         self.lock().remove(&address(process));
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, (u32, Arc<Engine>)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Nodes> {
         self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
