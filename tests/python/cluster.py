@@ -12,6 +12,7 @@ import tempfile
 import time
 
 PROGRAMS = pathlib.Path(os.environ.get("MAINSTAY_POSTGRES_15", "/usr/lib/postgresql/15/bin"))
+NGINX_PROGRAM = os.environ.get("MAINSTAY_NGINX", "nginx")
 NODES = 2
 # How long to wait for what must come; never how long something may take.
 PATIENCE_S = 60
@@ -154,7 +155,7 @@ def clustered(single, binary):
             folder.mkdir(exist_ok=True)
             nodes = " ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in self.ports)
             (folder / "nginx.conf").write_text(NGINX.format(folder=folder, nodes=nodes, port=self.port))
-            return subprocess.Popen(["nginx", "-c", folder / "nginx.conf", "-p", folder, "-e", folder / "error.log"])
+            return subprocess.Popen([NGINX_PROGRAM, "-c", folder / "nginx.conf", "-p", folder, "-e", folder / "error.log"])
 
         def stop(self, kill=False):
             codes = [_end(process, kill) for process in self.processes]

@@ -1,7 +1,9 @@
 //! `cargo xtask test`: all that CI runs, in phases. Start with `phases`; the Python side is in `test/python.rs`.
 
+mod cluster;
 mod engine;
 pub(crate) mod node;
+pub(crate) mod postgres;
 pub(crate) mod python;
 
 use std::process::ExitCode;
@@ -61,10 +63,11 @@ fn phases() -> Vec<Phase> {
             &["build", "--workspace", "--features", FAULTS, "--locked"],
         ),
         step("python", "the pinned Python packages are under target/python", &[], python::prepare),
+        step("postgres", "PostgreSQL 15 and 18 are there for the tests to start", &[], postgres::prepare),
         cargo_step(
             "tests",
             "unit and integration tests, and the tree is tidy",
-            &["tools", "build"],
+            &["tools", "build", "postgres"],
             &["nextest", "run", "--workspace", "--features", FAULTS, "--locked", "--profile", "ci"],
         ),
         cargo_step(
@@ -74,6 +77,12 @@ fn phases() -> Vec<Phase> {
             &["test", "--workspace", "--features", FAULTS, "--locked", "--doc"],
         ),
         step("sdk", "the vendors' SDKs, unmodified, against the binary", &["build", "python"], python::sdk),
+        step(
+            "cluster",
+            "the SDKs once more, against two nodes on one PostgreSQL",
+            &["build", "python", "postgres"],
+            cluster::run,
+        ),
         step("node", "clients from npm, unmodified, against the binary", &["build", "python"], node::run),
         step("engine", "the release binary with the embedded engine builds", &["tools"], engine::build),
         step("up", "one command: a conversation with the embedded model", &["engine"], engine::up),

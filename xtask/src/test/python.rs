@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where the tests and their pins are.
-const TESTS: &str = "tests/python";
+pub(super) const TESTS: &str = "tests/python";
 /// Tests among them that only a soak runs.
 pub(crate) const SOAKS: &str = "tests/python/soak";
 /// What must be installed, with exact versions.
@@ -25,6 +25,10 @@ const ENVIRONMENT: &str = "target/python";
 pub(crate) const PYTHON: &str = "target/python/bin/python";
 /// A copy of the pins that it was made from.
 const STAMP: &str = "target/python/pins.txt";
+
+/// How an interpreter installs packages.
+pub(super) const PIP: [&str; 8] =
+    ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries=10", "--timeout=60", "--no-input"];
 
 /// Makes the environment if it is not there or was made from other pins.
 pub(crate) fn prepare() -> Result<Outcome> {
@@ -38,15 +42,15 @@ pub(crate) fn prepare() -> Result<Outcome> {
         return Ok(Outcome::Passed);
     }
     if !answers(PYTHON, &["-m", "pip", "--version"]) {
-        create(&root)?;
+        create(&root, ENVIRONMENT)?;
     }
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "10", "--timeout", "60"];
-    expect_success(in_root(PYTHON, &pip).args(["-r", PINS]))?;
+    expect_success(in_root(PYTHON, &PIP).args(["-r", PINS]))?;
     fs::write(root.join(STAMP), pins).context(STAMP)?;
     Ok(Outcome::Passed)
 }
 
-fn create(root: &Path) -> Result<()> {
+/// Makes an empty environment.
+pub(super) fn create(root: &Path, folder: &str) -> Result<()> {
     if !answers("python3", &["--version"]) {
         bail!("no python3; on Debian or Ubuntu: apt-get install -y python3 python3-venv");
     }
@@ -54,7 +58,7 @@ fn create(root: &Path) -> Result<()> {
         bail!("python3 cannot make environments; on Debian or Ubuntu: apt-get install -y python3-venv");
     }
     fs::create_dir_all(root.join("target")).context("target")?;
-    expect_success(&mut in_root("python3", &["-m", "venv", "--clear", ENVIRONMENT]))
+    expect_success(&mut in_root("python3", &["-m", "venv", "--clear", folder]))
 }
 
 /// Runs the SDK tests.
