@@ -498,6 +498,9 @@ def test_strange_paths_and_queries_are_refused_in_shape(client, raw):
         (400, "GET", one + "/input_items?order=up"),
         (400, "GET", one + "/input_items?after=" + response.id),
     ]
+    if os.environ.get("MAINSTAY_TEST_CLUSTER"):
+        # The balancer refuses it.
+        cases.remove((404, "GET", "/v1/responses/%00"))
     for status, method, path in cases:
         answer = raw.request(method, path)
         assert (answer.status, path) == (status, path)
