@@ -136,8 +136,8 @@ class Responses:
 
     def answer(self, history, reply, result):
         items = [item.model_dump(exclude_none=True) for item in reply.output]
-        call = next(item for item in reply.output if item.type == "function_call")
-        return [*history, *items, {"type": "function_call_output", "call_id": call.call_id, "output": result}]
+        calls = [item.call_id for item in reply.output if item.type == "function_call"]
+        return [*history, *items, *({"type": "function_call_output", "call_id": call, "output": result} for call in calls)]
 
     def tools(self):
         tool = {"type": "function", "name": "get_weather", "description": "Weather", "parameters": PARAMETERS}
@@ -184,8 +184,8 @@ class Messages:
 
     def answer(self, history, reply, result):
         blocks = [block.model_dump(exclude_none=True) for block in reply.content]
-        call = next(block for block in reply.content if block.type == "tool_use")
-        results = [{"type": "tool_result", "tool_use_id": call.id, "content": result}]
+        calls = [block.id for block in reply.content if block.type == "tool_use"]
+        results = [{"type": "tool_result", "tool_use_id": call, "content": result} for call in calls]
         return [*history, {"role": "assistant", "content": blocks}, {"role": "user", "content": results}]
 
     def tools(self):
