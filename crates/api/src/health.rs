@@ -13,5 +13,9 @@ async fn ready(State(state): State<AppState>) -> Result<&'static str, Error> {
     if *state.settings.stop.borrow() {
         return Err(Error::unavailable("The server is stopping."));
     }
+    // A node that drives nothing yet cannot book an inference; it has its share in a moment.
+    if state.engine.standing().is_some_and(|standing| standing.driven == 0) {
+        return Err(Error::unavailable("The node drives no shard yet."));
+    }
     Ok("ready\n")
 }
