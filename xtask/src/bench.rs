@@ -9,6 +9,7 @@ mod gateway;
 mod gateway_peer;
 mod http;
 mod langgraph;
+mod postgres;
 mod restart;
 mod server;
 mod start;
@@ -39,13 +40,14 @@ const fn row(name: &'static str, shows: &'static str, run: fn(&Scale) -> Result<
     Row { name, shows, run }
 }
 
-/// Every measure there is. All but the first are of the release binary, over HTTP, with a scripted model.
+/// Every measure there is. All but the first two are of the release binary, over HTTP, with a scripted model.
 const ROWS: &[Row] = &[
     row(
         "appends",
         "durable fenced commits of 1 KiB through the store, beside a raw log with group commit",
         appends::run,
     ),
+    row("postgres", "the same on PostgreSQL 18, beside plain SQL with group commit", postgres::run),
     row("turn", "CPU of a full stateful turn, all promises on, beside LangGraph with its SQLite saver", turn::run),
     row("stream", "CPU of a streamed event, durable before it is shown; memory of many streams", stream::run),
     row("gateway", "CPU of an inference without a session, beside other gateways", gateway::run),

@@ -9,10 +9,22 @@ use crate::process::{captured, cargo};
 
 /// Seconds for each case.
 const SECONDS: (&str, &str) = ("1", "3");
-/// The line that is the limit for the ones beside it.
-const LIMIT: &str = "raw_log_append";
 /// The line that is held against the targets.
 const STORE: &str = "store_append";
+
+/// What a store is held against.
+pub(super) struct Aim {
+    /// The row's name.
+    pub(super) row: &'static str,
+    /// The line that is the limit for the ones beside it.
+    pub(super) limit: &'static str,
+    /// What is to be reached with many writers.
+    pub(super) rate: &'static str,
+    /// How long one may wait then.
+    pub(super) worst: &'static str,
+}
+
+const AIM_OF_SQLITE: Aim = Aim { row: "appends", limit: "raw_log_append", rate: ">= 30 % of limit", worst: "<= 5,000" };
 
 /// Durable appends a second of other engines, measured once, side by side on two busy cores.
 const PEERS: [(u64, &str); 3] = [
@@ -38,20 +50,21 @@ pub(super) fn run(scale: &Scale) -> Result<Vec<Figure>> {
     let folder = scale.folder("appends")?;
     let seconds = if scale.quick { SECONDS.0 } else { SECONDS.1 };
     let example = ["run", "--quiet", "--release", "-p", "mainstay-store", "--example", "appends", "--"];
-    figures(&captured(cargo(&example).arg(folder).arg(seconds))?)
+    figures(&AIM_OF_SQLITE, &captured(cargo(&example).arg(folder).arg(seconds))?)
 }
 
-fn figures(printed: &str) -> Result<Vec<Figure>> {
+/// What an example printed, as figures.
+pub(super) fn figures(aim: &Aim, printed: &str) -> Result<Vec<Figure>> {
     let lines = printed.lines().filter(|line| !line.trim().is_empty());
     let lines: Vec<Line> =
         lines.map(|line| serde_json::from_str(line).with_context(|| format!("`{line}`"))).collect::<Result<_>>()?;
-    Ok(lines.iter().flat_map(|line| of_line(line, &lines)).collect())
+    Ok(lines.iter().flat_map(|line| of_line(aim, line, &lines)).collect())
 }
 
-fn of_line(line: &Line, all: &[Line]) -> [Figure; 4] {
-    let limit = all.iter().find(|other| other.name == LIMIT && other.writers == line.writers);
+fn of_line(aim: &Aim, line: &Line, all: &[Line]) -> [Figure; 4] {
+    let limit = all.iter().find(|other| other.name == aim.limit && other.writers == line.writers);
     let figure = |figure, value: f64, limit: Option<f64>| {
-        let mut made = Figure::new(("appends", &line.name), format!("{} writers", line.writers), figure, value);
+        let mut made = Figure::new((aim.row, &line.name), format!("{} writers", line.writers), figure, value);
         made.of_limit = limit.filter(|_| line.name == STORE).map(|limit| 100.0 * value / limit);
         made
     };
@@ -61,8 +74,8 @@ fn of_line(line: &Line, all: &[Line]) -> [Figure; 4] {
         let peers = PEERS.iter().find(|(writers, _)| *writers == line.writers);
         rate.peers = peers.map(|(_, peers)| (*peers).to_owned()).unwrap_or_default();
         if line.writers == AIM {
-            rate.target = ">= 30 % of limit";
-            worst.target = "<= 5,000";
+            rate.target = aim.rate;
+            worst.target = aim.worst;
         }
     }
     [rate, figure("p50_us", line.p50_us, None), worst, figure("cpu_us", line.cpu_us_per_op, None)]
@@ -78,15 +91,15 @@ mod tests {
 
     #[test]
     fn a_figure_stands_beside_its_target_and_the_limit_of_its_run() {
-        let figures = figures(PRINTED).unwrap();
+        let figures = figures(&AIM_OF_SQLITE, PRINTED).unwrap();
         let rate = figures.iter().find(|figure| figure.name == STORE && figure.figure == "per_second").unwrap();
         assert_eq!((rate.of_limit, rate.target), (Some(35.0), ">= 30 % of limit"));
-        let limit = figures.iter().find(|figure| figure.name == LIMIT).unwrap();
+        let limit = figures.iter().find(|figure| figure.name == AIM_OF_SQLITE.limit).unwrap();
         assert_eq!((limit.of_limit, limit.target), (None, ""));
     }
 
     #[test]
     fn anything_but_json_lines_is_an_error() {
-        assert!(figures("done\n").is_err());
+        assert!(figures(&AIM_OF_SQLITE, "done\n").is_err());
     }
 }

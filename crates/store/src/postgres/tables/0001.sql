@@ -100,8 +100,8 @@ ALTER TABLE mainstay.blob ALTER bytes SET STORAGE EXTERNAL;
 
 -- The tenant that this transaction is about; none where it did not say so.
 CREATE FUNCTION mainstay.tenant() RETURNS text LANGUAGE sql STABLE AS $$
-    SELECT substr(current_setting('mainstay.tenant', true), 3)
-    WHERE starts_with(current_setting('mainstay.tenant', true), 't:')
+    SELECT CASE WHEN starts_with(current_setting('mainstay.tenant', true), 't:')
+        THEN substr(current_setting('mainstay.tenant', true), 3) END
 $$;
 CREATE FUNCTION mainstay.everything() RETURNS boolean LANGUAGE sql STABLE AS $$
     SELECT coalesce(current_setting('mainstay.scope', true) = 'all', false)
