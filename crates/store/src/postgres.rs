@@ -2,6 +2,7 @@
 //! hand work to threads; start with `lane` (what a commit is), then `group` (what it decides), `statements`, `commit`
 //! and `tables`; `lease` is who holds what, `read` the questions.
 
+pub mod bug;
 mod cache;
 mod commit;
 mod desk;
@@ -75,6 +76,9 @@ pub struct Options {
     pub timeout_ms: u64,
     /// Whether somebody relies on a standby to take over: then a database without synchronous standbys is refused.
     pub failover: bool,
+    /// What a test wants to see go wrong.
+    #[cfg(feature = "faults")]
+    pub bug: Option<bug::Bug>,
 }
 
 impl Options {
@@ -88,14 +92,29 @@ impl Options {
             readers: 4,
             timeout_ms: 20_000,
             failover: false,
+            #[cfg(feature = "faults")]
+            bug: None,
         }
+    }
+
+    /// Whether a bug is planted.
+    #[cfg(feature = "faults")]
+    fn has(&self, bug: bug::Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    /// There are none.
+    #[cfg(not(feature = "faults"))]
+    #[allow(clippy::unused_self, reason = "a test build asks the same")]
+    const fn has(&self, _: bug::Bug) -> bool {
+        false
     }
 }
 
 impl fmt::Debug for Options {
     /// Without the URL: it may hold a password.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url: _, shards, lease_ms, lanes, readers, timeout_ms, failover } = self;
+        let Self { url: _, shards, lease_ms, lanes, readers, timeout_ms, failover, .. } = self;
         out.debug_struct("Options")
             .field("shards", shards)
             .field("lease_ms", lease_ms)
@@ -118,6 +137,7 @@ pub fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
     let postgres = Postgres {
         shards,
         lease_ms: options.lease_ms,
+        renames: !options.has(bug::Bug::LookWithoutEpoch),
         lanes: (0..options.lanes.max(1)).map(|_| Arc::new(Queue::new())).collect(),
         readers: Pool::new(),
         takers: Pool::new(),
@@ -165,6 +185,8 @@ fn prepare(target: &Target, options: &Options) -> Result<u16, Error> {
 struct Postgres {
     shards: u16,
     lease_ms: u64,
+    /// Whether taking a shard gives it a new epoch, as it must.
+    renames: bool,
     /// Each writes for the shards whose number leaves its own, divided by how many there are.
     lanes: Vec<Arc<Queue<Task>>>,
     readers: Arc<Pool>,
@@ -234,10 +256,11 @@ impl Store for Postgres {
     /// the lane serves it.
     fn acquire(&self, shard: Shard, incarnation: Incarnation) -> Answer<'_, Lease> {
         let left = self.write((shard, 0), |reply| Task::Leave { shard, reply });
-        let lease_ms = self.lease_ms;
+        let (lease_ms, renames) = (self.lease_ms, self.renames);
         Box::pin(async move {
             left.await?;
-            let take = async move |link: &mut Link| lease::acquire(link, (shard, incarnation), lease_ms).await;
+            let wanted = (shard, incarnation);
+            let take = async move |link: &mut Link| lease::acquire(link, wanted, (lease_ms, renames)).await;
             let taken = self.keep(&self.takers, take).await?;
             self.write((shard, 0), |reply| Task::Hold { taken, reply }).await?;
             Ok(Lease { shard, epoch: taken.epoch })

@@ -7,6 +7,7 @@ use mainstay_vocabulary::{Epoch, Shard};
 
 use super::{
     Options,
+    bug::Bug,
     cache::Known,
     commit::{self, Ended},
     facts::{self, Facts, Questions},
@@ -160,11 +161,15 @@ impl Lane {
         let mut group = Group::default();
         let answers = requests.iter().map(|request| group.apply((&self.known, &facts), request)).collect();
         let Some(open) = &mut self.open else { return Attempt::Failed(away()) };
-        let mut steps = vec![statements::fence(&shards, self.options.lease_ms)];
+        let mut steps = match self.options.has(Bug::NoFence) {
+            false => vec![statements::fence(&shards, self.options.lease_ms)],
+            true => vec![statements::no_fence(&shards)],
+        };
         steps.extend(statements::of(&group));
         let ended = commit::run(&mut open.link, &open.statements, &steps).await;
         drop(steps);
         match ended {
+            Ended::Unknown(_) if self.options.has(Bug::AckBeforeCommit) => Attempt::Committed(answers),
             Ended::Committed => {
                 self.learn(group, &shards);
                 Attempt::Committed(answers)

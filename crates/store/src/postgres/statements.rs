@@ -16,11 +16,14 @@ const DEAD_FRAMES: i64 = 1_000;
 /// Moves every shard that is written to and renews its lease. Fails (division by zero) where one of them has another
 /// epoch, or another number of commits, than the lane knows.
 pub(super) static FENCE: &str = "
-WITH moved AS (
-    UPDATE shard s SET commit_no = s.commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => $4)
-    FROM unnest($1::int2[], $2::int8[], $3::int8[]) AS u(id, epoch, commit_no)
-    WHERE s.id = u.id AND s.epoch = u.epoch AND s.commit_no = u.commit_no RETURNING 1
-) SELECT 1 / (count(*) = $5)::int FROM moved";
+UPDATE shard s SET commit_no = s.commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => $4),
+    epoch = CASE WHEN s.epoch = u.epoch AND s.commit_no = u.commit_no THEN s.epoch ELSE 1 / (s.epoch - s.epoch) END
+FROM unnest($1::int2[], $2::int8[], $3::int8[]) AS u(id, epoch, commit_no) WHERE s.id = u.id";
+/// The same for one shard: a commit of one session is what somebody waits for.
+pub(super) static FENCE_ONE: &str = "
+UPDATE shard s SET commit_no = s.commit_no + 1, lease_until = clock_timestamp() + make_interval(secs => $4),
+    epoch = CASE WHEN s.epoch = $2 AND s.commit_no = $3 THEN s.epoch ELSE 1 / (s.epoch - s.epoch) END
+WHERE s.id = $1";
 
 /// What a fence failed for.
 pub(super) static STAND: &str = "SELECT id, epoch, commit_no FROM shard WHERE id = ANY($1::int2[])";
@@ -48,6 +51,8 @@ WITH moved AS (
 static EVENTS: &str = "
 INSERT INTO event (session, sequence, tenant, op, chain, bytes)
 SELECT * FROM unnest($1::bytea[], $2::int8[], $3::text[], $4::bytea[], $5::bytea[], $6::bytea[])";
+static ONE_EVENT: &str = "
+INSERT INTO event (session, sequence, tenant, op, chain, bytes) VALUES ($1, $2, $3, $4, $5, $6)";
 static QUIET: &str = "
 INSERT INTO quiet (session, expected, op) SELECT * FROM unnest($1::bytea[], $2::int8[], $3::bytea[])";
 static SNAPSHOTS: &str = "
@@ -89,6 +94,7 @@ pub(super) fn all() -> Vec<&'static str> {
         CREATE,
         CHANGE,
         EVENTS,
+        ONE_EVENT,
         QUIET,
         SNAPSHOTS,
         SET_WAKEUPS,
@@ -101,7 +107,7 @@ pub(super) fn all() -> Vec<&'static str> {
         DROP_FRAMES,
         FRAMES,
     ];
-    [FENCE, STAND].into_iter().chain(ERASE).chain(others).collect()
+    [FENCE, FENCE_ONE, STAND].into_iter().chain(ERASE).chain(others).collect()
 }
 
 /// Statements by their text.
@@ -143,14 +149,22 @@ fn column<T, V>(rows: &[T], value: impl Fn(&T) -> V) -> Vec<V> {
 
 /// Moves the shards.
 pub(super) fn fence(shards: &[Taken], lease_ms: u64) -> Step<'static> {
+    let seconds = lease_ms as f64 / 1_000.0;
+    if let [taken] = shards {
+        return step!(FENCE_ONE, taken.shard.0 as i16, signed(taken.epoch), taken.commit_no, seconds);
+    }
     step!(
         FENCE,
         column(shards, |taken| taken.shard.0 as i16),
         column(shards, |taken| signed(taken.epoch)),
         column(shards, |taken| taken.commit_no),
-        lease_ms as f64 / 1_000.0,
-        shards.len() as i64,
+        seconds,
     )
+}
+
+/// What a planted bug asks instead.
+pub(super) fn no_fence(shards: &[Taken]) -> Step<'static> {
+    step!(STAND, stand(shards))
 }
 
 /// Where shards stand.
@@ -204,6 +218,17 @@ fn heads<'a>(text: &'static str, sessions: &[&'a Session]) -> Step<'a> {
 fn events(sessions: &[Session]) -> Option<Step<'_>> {
     let rows: Vec<_> =
         sessions.iter().flat_map(|session| session.events.iter().map(move |event| (session, event))).collect();
+    if let [(session, event)] = rows[..] {
+        return Some(step!(
+            ONE_EVENT,
+            name(session),
+            event.sequence as i64,
+            &*session.head.tenant.0,
+            event.op.as_ref().map(|op| &op[..]),
+            event.chain.as_ref().map(|chain| &chain[..]),
+            &*event.bytes,
+        ));
+    }
     (!rows.is_empty()).then(|| {
         step!(
             EVENTS,

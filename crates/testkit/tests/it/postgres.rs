@@ -1,6 +1,7 @@
 //! The PostgreSQL backend, against private servers of every version that is supported.
 
 mod lease;
+mod planted;
 mod unknown;
 mod wall;
 

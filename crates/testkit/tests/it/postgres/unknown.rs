@@ -103,7 +103,7 @@ fn check_late(store: &dyn Store, lease: Lease, (op, arrives): (mainstay_vocabula
 }
 
 /// How many connections of a database wait for a lock.
-fn waiting(server: &Server, database: &str) -> i64 {
+pub(super) fn waiting(server: &Server, database: &str) -> i64 {
     let question =
         format!("SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND wait_event_type = 'Lock'");
     number(&server.owner_url("postgres"), ("", &question)).unwrap()
