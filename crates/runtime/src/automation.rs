@@ -231,7 +231,7 @@ impl Delivering<'_> {
         let content = vec![Content::Text(text.to_owned())];
         let item = Arc::new(Item::Message { role: Role::User, content, phase: None });
         let input = Input { items: vec![item], delivery: Delivery::Queue, options: TurnOptions::default() };
-        let accept = Command::Accept(Box::new(Accept { input, spec: None, head: None }));
+        let accept = Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() }));
         let place = format!("{}.{}", self.state.session, self.invocation.0);
         let target = session.to_string();
         let idempotent = Idempotent { operation: "automation", target, key: place, request: text.as_bytes().to_vec() };

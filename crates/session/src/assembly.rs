@@ -119,7 +119,12 @@ impl Piece {
 
     /// Whether it is a call.
     pub const fn is_call(&self) -> bool {
-        matches!(self.kind, ItemKind::ToolCall { .. })
+        matches!(self.kind, ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. })
+    }
+
+    /// Whether it is a call that the runtime runs.
+    pub const fn is_served(&self) -> bool {
+        matches!(self.kind, ItemKind::ServedCall { .. })
     }
 
     /// Whether it is reasoning or a summary of it.
@@ -130,7 +135,7 @@ impl Piece {
     /// The function that a call names.
     pub fn call_name(&self) -> Option<&str> {
         match &self.kind {
-            ItemKind::ToolCall { name, .. } => Some(name),
+            ItemKind::ToolCall { name, .. } | ItemKind::ServedCall { name, .. } => Some(name),
             ItemKind::Message | ItemKind::Refusal | ItemKind::Reasoning | ItemKind::ReasoningSummary => None,
         }
     }
@@ -162,6 +167,14 @@ impl Piece {
                 name: name.clone(),
                 arguments: text,
                 provider_call_id: provider_call_id.clone(),
+                served: None,
+            },
+            ItemKind::ServedCall { name, provider_call_id, served } => Item::ToolCall {
+                call_id: CallId::from(self.id),
+                name: name.clone(),
+                arguments: text,
+                provider_call_id: provider_call_id.clone(),
+                served: Some(served.clone()),
             },
         }
     }

@@ -4,7 +4,7 @@
 use std::{borrow::Cow, sync::Arc};
 
 use mainstay_vocabulary::{
-    AgentId, CallId, Epoch, Item, ItemId, Object, Sequence, SessionId, Timestamp, TurnId,
+    AgentId, CallId, Epoch, Item, ItemId, Object, Principal, Sequence, SessionId, Timestamp, TurnId,
     inference::{Failure, Finished},
 };
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::{
     assembly::Assembly,
     automation::{AutomationDefinition, InvocationOutcome},
     compaction::Stays,
+    effect::{Answer, Offer, Resolution, Ruling},
     event::{Booked, Created, Event, FileHead, FilePart, Input, Kind, Receipt, Route, SettledWebhook, TurnError},
     registry::AgentDefinition,
     spec::Spec,
@@ -65,6 +66,9 @@ pub enum Command {
     Recover {
         /// Its epoch.
         epoch: Epoch,
+        /// The intents of calls that are under way in this very incarnation.
+        #[serde(default)]
+        running: Vec<Sequence>,
     },
     /// Make or change a saved agent (registry only).
     SaveAgent(SaveAgent),
@@ -111,6 +115,21 @@ pub enum Command {
         /// What came of it.
         outcome: InvocationOutcome,
     },
+    /// A toolset was listed, or could not be. From the runtime only.
+    RecordListing {
+        /// Its label.
+        toolset: String,
+        /// What it offers, or why nobody knows.
+        result: Result<Listing, String>,
+    },
+    /// Make the wanted call, or ask people first, as the policy answers. From the runtime only.
+    BeginCall(Box<BeginCall>),
+    /// A call came to its end. From the runtime only.
+    RecordCall(Box<RecordCall>),
+    /// Answer whether a call may run, or may run again.
+    Respond(Respond),
+    /// Say what became of a call whose outcome nobody knew.
+    ResolveCall(Box<ResolveCall>),
     /// Note what became of webhooks (webhooks' journals only). From the runtime only.
     SettleWebhooks(Vec<SettledWebhook>),
 }
@@ -171,6 +190,9 @@ pub struct Accept {
     pub spec: Option<Arc<Spec>>,
     /// Only if this turn is the last one and nothing came after it; else `Refusal::NotHead`.
     pub head: Option<TurnId>,
+    /// People's answers that it brings.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Respond>,
 }
 
 /// Where the wanted inference goes, and what it is made from.
@@ -195,6 +217,71 @@ pub struct RecordInference {
     pub receipt: Receipt,
 }
 
+/// What a toolset offers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Listing {
+    /// Its tools.
+    pub offers: Vec<Offer>,
+    /// Name and version, as its source told them.
+    pub server: Option<String>,
+}
+
+/// The wanted call with the policy's answer to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BeginCall {
+    /// The sequence of its `CallOpened`.
+    pub call: Sequence,
+    /// The lease.
+    pub epoch: Epoch,
+    /// The policy's answer.
+    pub ruling: Ruling,
+}
+
+/// How a call came to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordCall {
+    /// The sequence of its `CallOpened`.
+    pub call: Sequence,
+    /// The sequence of its `CallIntended`.
+    pub intent: Sequence,
+    /// Its `ToolResult`, or why there is none.
+    pub result: Result<Arc<Item>, CallFailed>,
+}
+
+/// Why a call has no result; decides whether it may be made again. Each says why, safe to show.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallFailed {
+    /// It surely had no effect: nothing was sent.
+    NotSent(String),
+    /// Its receiver said that it did nothing.
+    Rejected(String),
+    /// It was sent, and nobody knows more.
+    Lost(String),
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Respond {
+    /// The sequence of the `ApprovalAsked`, or of the `CallLost` that left an outcome unknown.
+    pub approval: Sequence,
+    /// What.
+    pub answer: Answer,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What became of a call whose outcome nobody knew.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ResolveCall {
+    /// The sequence of its `CallOpened`.
+    pub call: Sequence,
+    /// What.
+    pub resolution: Resolution,
+    /// Why.
+    pub reason: Option<String>,
+}
+
 /// How the inference of a digest came to its end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordCompaction {
@@ -217,6 +304,12 @@ pub struct Envelope<'a> {
     pub shown: &'a Assembly,
     /// What an open inference is booked as if this command ends it.
     pub estimate: &'a Receipt,
+    /// Who asks.
+    pub actor: &'a Principal,
+    /// The lease of now.
+    pub epoch: Epoch,
+    /// The policies' answers of now to the calls that people answer by this command.
+    pub rulings: &'a [(Sequence, Ruling)],
 }
 
 /// What was decided: all of it is committed as one batch, or none.
@@ -258,6 +351,12 @@ pub enum Refusal {
     CallNotOpen(CallId),
     /// The call belongs to another turn.
     CallOfAnotherTurn(CallId),
+    /// Nobody is asked under this name, or it was answered before.
+    ApprovalNotOpen(Sequence),
+    /// Only these may answer.
+    NotApprover(Vec<String>),
+    /// No call here has an unknown outcome under this name.
+    NotUnknown(Sequence),
     /// Calls of the last turn lack a result.
     CallsUnanswered(Vec<CallId>),
     /// A bound of the session is reached; says which.

@@ -94,6 +94,12 @@ impl Context {
             | Event::InvocationBegun(_)
             | Event::InvocationEnded { .. }
             | Event::WebhooksSettled(_)
+            | Event::ToolsListed(_)
+            | Event::CallIntended(_)
+            | Event::CallLost(_)
+            | Event::ApprovalAsked(_)
+            | Event::ApprovalAnswered(_)
+            | Event::CallResolved(_)
             | Event::CompactionAsked
             | Event::CompactionSkipped
             | Event::Withheld => {}
@@ -159,7 +165,10 @@ pub fn result_of(call_id: &CallId, outcome: &CallOutcome) -> Arc<Item> {
     match outcome {
         CallOutcome::Returned(item) => Arc::clone(item),
         CallOutcome::Cancelled => told(CANCELLED),
-        CallOutcome::Refused(why) => told(why),
+        CallOutcome::Refused(why)
+        | CallOutcome::Failed(why)
+        | CallOutcome::Denied(why)
+        | CallOutcome::Unknown(why) => told(why),
     }
 }
 

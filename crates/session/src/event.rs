@@ -15,13 +15,14 @@ use serde_json::Value;
 
 use crate::{
     automation::{AutomationDefinition, InvocationOutcome, PauseReason},
+    effect::{ApprovalAnswered, ApprovalAsked, CallIntended, CallLost, CallResolved, Listed, ServedCall},
     registry::AgentDefinition,
     spec::Spec,
 };
 
 pub use crate::compaction::{Base, Digest, Purpose, Replaced, Task};
 
-mod absent;
+pub(crate) mod absent;
 mod at_rest;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,8 @@ pub enum Event {
     ItemInterrupted(Written),
     /// An inference came to an end and is booked, once.
     InferenceEnded(Box<InferenceEnded>),
-    /// A function call waits for the client's result. The intent of the call: handing it out comes after.
+    /// A call waits for the client's result, or to be run here. Of a client's call this is the intent: handing it out
+    /// comes after.
     CallOpened(CallOpened),
     /// A function call has its fate. The item of its result has this place and ordinal 0.
     CallClosed {
@@ -151,6 +153,18 @@ pub enum Event {
     },
     /// Webhooks were delivered or given up (webhooks' journals only).
     WebhooksSettled(Vec<SettledWebhook>),
+    /// What a toolset offers is pinned, or it could not be listed. Starts a context epoch.
+    ToolsListed(Box<Listed>),
+    /// A call that the runtime runs is about to be made; only this event's commit sends it.
+    CallIntended(CallIntended),
+    /// A call's attempt came to an end without an outcome.
+    CallLost(CallLost),
+    /// People are asked whether a call may run.
+    ApprovalAsked(Box<ApprovalAsked>),
+    /// A person answered.
+    ApprovalAnswered(ApprovalAnswered),
+    /// A call whose outcome nobody knew has one.
+    CallResolved(Box<CallResolved>),
 }
 
 /// An automation from here on.
@@ -554,7 +568,7 @@ pub struct Receipt {
     pub reported: Object,
 }
 
-/// A function call waits for the client's result.
+/// A call waits for its outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CallOpened {
     /// The call.
@@ -565,6 +579,9 @@ pub struct CallOpened {
     pub name: String,
     /// JSON text.
     pub arguments: String,
+    /// How the runtime runs it; `None` where the client does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<Box<ServedCall>>,
 }
 
 /// The fate of a function call.
@@ -577,6 +594,12 @@ pub enum CallOutcome {
     Cancelled,
     /// It was refused before it was handed out; the model is told why.
     Refused(String),
+    /// It failed without an effect; the model is told how.
+    Failed(String),
+    /// People said no, or their time was up; the model is told why.
+    Denied(String),
+    /// Nobody knows whether it had an effect; the model is told so.
+    Unknown(String),
 }
 
 /// The turn is over.
@@ -649,6 +672,8 @@ pub enum ErrorCode {
     RequestTimeout,
     /// A limit on steps, or the account upstream has no money left.
     UsageLimitExceeded,
+    /// The tools of a toolset that the turn needs could not be listed.
+    ToolsUnavailable,
     /// A fault here.
     InternalError,
 }

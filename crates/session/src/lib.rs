@@ -7,6 +7,7 @@ pub mod automation;
 pub mod command;
 pub mod compaction;
 pub mod context;
+pub mod effect;
 pub mod event;
 pub mod feed;
 pub mod file;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mainstay_vocabulary::{
     Object,
     inference::{Extra, Reasoning, Sampling, TextFormat},
-    tool::{FunctionTool, ToolChoice},
+    tool::{FunctionTool, ToolChoice, Toolset},
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct Spec {
     /// Functions that the client runs.
     #[serde(default = "no_tools", skip_serializing_if = "is_empty")]
     pub tools: Arc<[FunctionTool]>,
+    /// Tools that the runtime runs.
+    #[serde(default = "no_toolsets", skip_serializing_if = "has_no_toolsets")]
+    pub toolsets: Arc<[Toolset]>,
     /// Whether and which to call.
     #[serde(default)]
     pub tool_choice: ToolChoice,
@@ -67,6 +70,14 @@ fn no_tools() -> Arc<[FunctionTool]> {
     Arc::from([])
 }
 
+fn no_toolsets() -> Arc<[Toolset]> {
+    Arc::from([])
+}
+
+fn has_no_toolsets(toolsets: &Arc<[Toolset]>) -> bool {
+    toolsets.is_empty()
+}
+
 fn is_empty(tools: &Arc<[FunctionTool]>) -> bool {
     tools.is_empty()
 }
@@ -78,6 +89,7 @@ impl Spec {
             model: model.into(),
             instructions: None,
             tools: no_tools(),
+            toolsets: no_toolsets(),
             tool_choice: ToolChoice::Auto,
             parallel_tool_calls: None,
             sampling: Sampling::default(),

@@ -1,6 +1,7 @@
 //! A session as it stands: the fold of its journal, bounded in size however long the journal is.
 
 mod compacting;
+mod effects;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,7 @@ use crate::{
     assembly::Continued,
     automation::Automation,
     compaction,
+    effect::{Effect, Listed},
     event::{
         AgentRef, Base, Booked, CallOpened, Created, Event, Fork, InferenceEnded, InferenceOutcome, Intended, Kind,
         LateOutcome, Outgoing, Purpose, Receipt, Task, TurnEnded, TurnStarted, TurnStatus, Written,
@@ -70,6 +72,12 @@ pub struct State {
     pub queue: Vec<Queued>,
     /// Calls that wait for the client's result, oldest first.
     pub calls: Vec<CallOpened>,
+    /// Calls that the runtime runs and whose fate is open, by the sequence of their `CallOpened`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub effects: BTreeMap<Sequence, Effect>,
+    /// What its toolsets offer, by label, as it was pinned.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub listed: BTreeMap<String, Arc<Listed>>,
     /// Calls of an ended turn that the next input must answer.
     pub unanswered: Vec<CallId>,
     /// What was cut short last: what comes back of it later is journaled.
@@ -188,7 +196,9 @@ pub enum Phase {
     Idle,
     /// An inference is wanted or under way.
     Inferring,
-    /// Only the client can go on: calls wait for results.
+    /// Calls that the runtime runs are wanted or under way.
+    Acting,
+    /// Only people or the client can go on: calls wait for results, approvals or a word on what became of them.
     WaitingForClient,
 }
 
@@ -214,6 +224,8 @@ impl State {
             last_turn: None,
             queue: Vec::new(),
             calls: Vec::new(),
+            effects: BTreeMap::new(),
+            listed: BTreeMap::new(),
             unanswered: Vec::new(),
             cancelled: Cancelled::default(),
             next_ordinal: 1,
@@ -232,7 +244,8 @@ impl State {
     pub fn phase(&self) -> Phase {
         match &self.turn {
             None => Phase::Idle,
-            Some(_) if !self.calls.is_empty() => Phase::WaitingForClient,
+            Some(_) if self.awaited().any(|(_, effect)| effect.is_acting()) => Phase::Acting,
+            Some(_) if !self.calls.is_empty() || self.awaited().next().is_some() => Phase::WaitingForClient,
             Some(_) => Phase::Inferring,
         }
     }
@@ -240,7 +253,8 @@ impl State {
     /// Whether somebody must drive the session on without being asked.
     pub fn is_open(&self) -> bool {
         let delivers = self.automation.as_ref().is_some_and(|automation| !automation.pending.is_empty());
-        self.phase() == Phase::Inferring || !self.outgoing.is_empty() || delivers && !self.deleted
+        let works = self.phase() == Phase::Inferring || self.is_acting() && !self.deleted;
+        works || !self.outgoing.is_empty() || delivers && !self.deleted
     }
 
     /// The id of a turn of this session.
@@ -255,6 +269,7 @@ impl State {
         match event {
             Event::SessionCreated(created) => self.create(at, sequence, created),
             Event::SpecChanged(spec) => {
+                self.keep_listed(spec);
                 self.spec = Arc::clone(spec);
                 self.spec_at = sequence;
                 self.context_epoch = sequence;
@@ -270,13 +285,14 @@ impl State {
             Event::InferenceIntended(intended) => self.begin_inference(sequence, intended),
             Event::ItemCompleted(written) | Event::ItemInterrupted(written) => self.take_written(written),
             Event::InferenceEnded(ended) => self.end_inference(ended),
-            Event::CallOpened(call) => {
-                self.calls.push(call.clone());
-                if let Some(turn) = &mut self.turn {
-                    turn.waiting_since.get_or_insert(at);
-                }
-            }
-            Event::CallClosed { call_id, outcome } => self.close_call(at, call_id, outcome),
+            Event::CallOpened(call) => self.open_call(at, sequence, call),
+            Event::CallClosed { call_id, outcome } => self.close_call(sequence, call_id, outcome),
+            Event::ToolsListed(_)
+            | Event::CallIntended(_)
+            | Event::CallLost(_)
+            | Event::ApprovalAsked(_)
+            | Event::ApprovalAnswered(_)
+            | Event::CallResolved(_) => self.take_effect(at, sequence, event),
             Event::TurnEnded(ended) => self.end_turn(sequence, ended),
             Event::OutcomeAfterCancel(outcome) => self.correct(outcome),
             Event::ItemsAdded(items) => {
@@ -318,6 +334,18 @@ impl State {
             | Event::InvocationEnded { .. } => Automation::apply(&mut self.automation, (at, sequence), event),
             Event::TurnHidden { .. } | Event::Recovered { .. } | Event::WebhooksSettled(_) | Event::Withheld => {}
         }
+        self.reckon_wait(at);
+    }
+
+    /// The turn's clock stands still while only people or the client can go on.
+    fn reckon_wait(&mut self, at: Timestamp) {
+        let waits = self.phase() == Phase::WaitingForClient;
+        let Some(turn) = &mut self.turn else { return };
+        if waits {
+            turn.waiting_since.get_or_insert(at);
+        } else if let Some(since) = turn.waiting_since.take() {
+            turn.deadline = turn.deadline.plus_ms(at.0.saturating_sub(since.0));
+        }
     }
 
     fn create(&mut self, at: Timestamp, sequence: Sequence, created: &Created) {
@@ -335,6 +363,8 @@ impl State {
     }
 
     fn start_turn(&mut self, at: Timestamp, sequence: Sequence, started: &TurnStarted) {
+        // What could not be listed is tried once in each turn.
+        self.listed.retain(|_, listed| listed.error.is_none());
         self.turn = Some(Turn {
             id: sequence,
             input: started.input,
@@ -365,7 +395,7 @@ impl State {
         let marks = &written.marks;
         let last = marks.done.or_else(|| marks.text_ordinals().last()).or(marks.started);
         self.next_ordinal = self.next_ordinal.max(last.map_or(0, |ordinal| ordinal.saturating_add(1)));
-        if let (Item::ToolCall { call_id, .. }, CallMode::Yield) = (&*written.item, self.spec.calls)
+        if let (Item::ToolCall { call_id, served: None, .. }, CallMode::Yield) = (&*written.item, self.spec.calls)
             && marks.done.is_some()
         {
             self.unanswered.push(call_id.clone());
@@ -435,19 +465,15 @@ impl State {
         }
     }
 
-    fn close_call(&mut self, at: Timestamp, call_id: &CallId, outcome: &crate::event::CallOutcome) {
+    fn close_call(&mut self, sequence: Sequence, call_id: &CallId, outcome: &crate::event::CallOutcome) {
         self.calls.retain(|call| call.call_id != *call_id);
         self.grow(compaction::size_of(&crate::context::result_of(call_id, outcome)));
         self.unanswered.retain(|unanswered| unanswered != call_id);
-        if *outcome == crate::event::CallOutcome::Cancelled {
+        let is_clients = self.effect_of(call_id).is_none();
+        if is_clients && *outcome == crate::event::CallOutcome::Cancelled {
             self.cut_short().calls.insert(call_id.clone());
         }
-        let Some(turn) = &mut self.turn else { return };
-        if self.calls.is_empty()
-            && let Some(since) = turn.waiting_since.take()
-        {
-            turn.deadline = turn.deadline.plus_ms(at.0.saturating_sub(since.0));
-        }
+        self.close_effect(sequence, call_id, outcome);
     }
 
     fn end_turn(&mut self, sequence: Sequence, ended: &TurnEnded) {

@@ -2,6 +2,7 @@
 //! Each command has a small file of its own. Pure: everything that deciding needs comes in the envelope.
 
 mod accept;
+mod approval;
 mod automation;
 mod begin;
 mod call;
@@ -9,6 +10,7 @@ mod cancel;
 mod compaction;
 mod draft;
 mod edit;
+mod effect;
 mod file;
 mod gateway;
 mod inference;
@@ -58,6 +60,18 @@ pub enum Wanted {
         /// Not before this time.
         not_before: Option<Timestamp>,
     },
+    /// List a toolset's tools, send `Command::RecordListing`.
+    ListTools {
+        /// Its place in the spec.
+        toolset: usize,
+    },
+    /// Ask the policies, send `Command::BeginCall`, and make the call once its intent is committed.
+    Call {
+        /// The sequence of its `CallOpened`.
+        call: Sequence,
+        /// Not before this time.
+        not_before: Option<Timestamp>,
+    },
     /// Make an automation's delivery, send `Command::EndInvocation`.
     Deliver {
         /// The sequence of its `InvocationBegun`.
@@ -80,14 +94,23 @@ pub fn next(state: &State) -> Option<Wanted> {
     if let Some(automation) = state.automation.as_ref().filter(|_| !state.deleted) {
         return automation.pending.first().map(|pending| Wanted::Deliver { invocation: pending.invocation });
     }
+    if let Some(wanted) = effect::wanted(state) {
+        return Some(wanted);
+    }
     let turn = state.turn.as_ref()?;
-    if turn.inference.is_some() || state.phase() == Phase::WaitingForClient {
+    if turn.inference.is_some() || state.phase() != Phase::Inferring {
         return None;
     }
     // A compaction alone has no step that an input could steer: what comes meanwhile is the next turn's.
     let is_steered = turn.task == Task::Answer && state.queue.iter().any(|queued| queued.steers);
+    if state.is_waiting(turn.input) {
+        return Some(Wanted::Incorporate);
+    }
     if is_steered && turn.continued.is_none() {
         return Some(Wanted::Incorporate);
+    }
+    if let Some(toolset) = state.unlisted().filter(|_| turn.task == Task::Answer) {
+        return Some(Wanted::ListTools { toolset });
     }
     let not_before = turn.retry_at;
     match compaction::step(state, turn) {
@@ -97,7 +120,8 @@ pub fn next(state: &State) -> Option<Wanted> {
     }
 }
 
-/// When the turn that runs must be over, a stored file erased, or an automation fires; `None` while a turn waits for the client.
+/// When the turn that runs must be over, a question to people is withdrawn, a stored file erased, or an automation
+/// fires; the clock of a turn stands still while it waits for the client.
 pub fn deadline(state: &State) -> Option<Timestamp> {
     if let Some(file) = &state.file {
         return file.expires_at().filter(|_| !state.deleted);
@@ -105,7 +129,9 @@ pub fn deadline(state: &State) -> Option<Timestamp> {
     if let Some(automation) = &state.automation {
         return automation.next_at.filter(|_| !state.deleted);
     }
-    state.turn.as_ref().filter(|turn| turn.waiting_since.is_none()).map(|turn| turn.deadline)
+    let turn = state.turn.as_ref().filter(|turn| turn.waiting_since.is_none()).map(|turn| turn.deadline);
+    let expiry = effect::expiry(state).filter(|_| !state.deleted);
+    turn.into_iter().chain(expiry).min()
 }
 
 fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
@@ -132,7 +158,12 @@ fn take(draft: &mut Draft<'_>, command: Command) -> Result<(), Refusal> {
         Command::RecordInference(record) => inference::record(draft, *record),
         Command::GiveUp(error) => begin::give_up(draft, error),
         Command::CheckDeadline => cancel::check_deadline(draft),
-        Command::Recover { epoch } => recover::recover(draft, epoch),
+        Command::Recover { epoch, running } => recover::recover(draft, epoch, &running),
+        Command::RecordListing { toolset, result } => effect::list(draft, &toolset, result),
+        Command::BeginCall(begin) => effect::begin(draft, *begin),
+        Command::RecordCall(record) => effect::record(draft, *record),
+        Command::Respond(respond) => approval::respond(draft, respond),
+        Command::ResolveCall(resolve) => approval::resolve(draft, *resolve),
         Command::SaveAgent(save) => registry::save(draft, save),
         Command::DeleteAgent(agent) => registry::delete(draft, agent),
         Command::ArchiveAgent(agent) => registry::archive(draft, agent),

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::CallId;
+use crate::{id::CallId, tool::Served};
 
 /// One element of a conversation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +42,9 @@ pub enum Item {
         /// The id that the provider gave the call, where it gave one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         provider_call_id: Option<String>,
+        /// Who runs it here; `None` where the client does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        served: Option<Box<Served>>,
     },
     /// What running the function gave.
     ToolResult {
@@ -145,6 +148,16 @@ pub enum ItemKind {
         /// The id that the provider gave the call.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         provider_call_id: Option<String>,
+    },
+    /// A call that the runtime runs: `Delta::Text` carries its arguments.
+    ServedCall {
+        /// What the model calls the tool.
+        name: String,
+        /// The id that the provider gave the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        provider_call_id: Option<String>,
+        /// Who runs it.
+        served: Box<Served>,
     },
 }
 

@@ -66,8 +66,11 @@ fn of_session((before, after): (&State, &State), tell: &mut Tell<'_>) {
     if after.phase() == before.phase() && !is_new {
         return;
     }
+    let was_at_work = matches!(before.phase(), Phase::Inferring | Phase::Acting) && !is_new;
     match after.phase() {
-        Phase::Inferring => tell(after.sequence, "agent.session.in_progress", &data),
+        // Between an inference and a call the session is at work all the while.
+        Phase::Inferring | Phase::Acting if was_at_work => {}
+        Phase::Inferring | Phase::Acting => tell(after.sequence, "agent.session.in_progress", &data),
         Phase::Idle if !is_new => tell(after.sequence, "agent.session.idle", &data),
         Phase::Idle => {}
         Phase::WaitingForClient => {

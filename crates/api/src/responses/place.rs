@@ -122,7 +122,7 @@ impl Wish<'_> {
 
     async fn append(&self, session: SessionId, head: Option<TurnId>) -> Result<(Accepted, Follow), Refused> {
         let spec = Some(Arc::clone(&self.request.spec));
-        self.send(session, Command::Accept(Box::new(Accept { input: self.input(), spec, head }))).await
+        self.send(session, Command::Accept(Box::new(Accept { input: self.input(), spec, head, answers: Vec::new() }))).await
     }
 
     async fn in_conversation(&self, conversation: SessionId) -> Result<(Accepted, Follow), Error> {

@@ -23,6 +23,7 @@ fn call(arguments: &str) -> Arc<Item> {
         name: "weather".to_owned(),
         arguments: arguments.to_owned(),
         provider_call_id: None,
+        served: None,
     })
 }
 

@@ -107,7 +107,7 @@ impl<'a> Conversation<'a, '_> {
                 let thought = if content.is_empty() { summary } else { content };
                 self.thought(place, thought, opaque.as_ref());
             }
-            Item::ToolCall { call_id, name, arguments, provider_call_id } => {
+            Item::ToolCall { call_id, name, arguments, provider_call_id, served: _ } => {
                 if self.answered.contains(call_id) {
                     let id = self.names.give(call_id, provider_call_id.as_deref());
                     let input = sound_input(arguments);

@@ -81,7 +81,7 @@ impl<'a> Conversation<'a> {
                 self.say(self.rules.operator_role, Content::Text(text_of(content)));
             }
             Item::Reasoning { content, opaque, .. } => self.think(content, opaque.as_ref()),
-            Item::ToolCall { call_id, name, arguments, provider_call_id } => {
+            Item::ToolCall { call_id, name, arguments, provider_call_id, served: _ } => {
                 let id = self.names.give(call_id, provider_call_id.as_deref());
                 let function = CalledFunction { name, arguments: sound_arguments(arguments) };
                 self.assistant().tool_calls.push(ToolCall { id, kind: "function", function });

@@ -59,7 +59,7 @@ impl<'a> Input<'a> {
             Item::Message { role: Role::System, content, .. } => self.say("system", content),
             Item::Message { role: Role::Developer, content, .. } => self.say("developer", content),
             Item::Reasoning { content, summary, opaque } => self.reasoning(content, summary, opaque.as_ref()),
-            Item::ToolCall { call_id, name, arguments, provider_call_id } => {
+            Item::ToolCall { call_id, name, arguments, provider_call_id, served: _ } => {
                 let call_id = self.names.give(call_id, provider_call_id.as_deref());
                 self.items.push(wire::Item::FunctionCall { call_id, name, arguments: sound_arguments(arguments) });
             }

@@ -200,7 +200,7 @@ async fn any_node_takes_commands_and_shows_a_session_as_its_driver_does() {
         assert_eq!(shown(&seen), "one two three");
         // The next turn is asked for at the other node, and followed there from its own events on.
         let carried = town.net.carried();
-        let accept = Accept { input: input("four five", Delivery::Steer), spec: None, head: None };
+        let accept = Accept { input: input("four five", Delivery::Steer), spec: None, head: None, answers: Vec::new() };
         let command = Command::Accept(Box::new(accept));
         let (_, mut follow) = there.engine.submit_and_follow(&there.caller, session, command, None).await.unwrap();
         let said = until_end(&mut follow).await;
@@ -309,7 +309,7 @@ async fn without_a_key_a_lost_answer_is_said_and_nothing_is_done_twice() {
     let (session, mut live) = two.begin(Spec::plain("m"), "first").await;
     until_end(&mut live).await;
     town.net.lose_answers(1);
-    let accept = Accept { input: input("second", Delivery::Queue), spec: None, head: None };
+    let accept = Accept { input: input("second", Delivery::Queue), spec: None, head: None, answers: Vec::new() };
     let sent = one.engine.submit(&one.caller, session, Command::Accept(Box::new(accept)), None).await;
     assert!(matches!(sent, Err(Error::Unavailable(_))), "{sent:?}");
     assert_eq!(shown(&until_end(&mut live).await), "second");

@@ -99,7 +99,7 @@ impl House {
 
     /// Sends another input.
     pub(crate) async fn say(&self, session: SessionId, text: &str, delivery: Delivery) {
-        let accept = Accept { input: input(text, delivery), spec: None, head: None };
+        let accept = Accept { input: input(text, delivery), spec: None, head: None, answers: Vec::new() };
         self.engine.submit(&self.caller, session, Command::Accept(Box::new(accept)), None).await.unwrap();
     }
 }

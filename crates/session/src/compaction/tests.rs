@@ -24,7 +24,7 @@ fn long(role: Role) -> Item {
 
 fn call(id: &str) -> Item {
     let (name, arguments) = ("f".to_owned(), "x".repeat(83));
-    Item::ToolCall { call_id: CallId(id.to_owned()), name, arguments, provider_call_id: None }
+    Item::ToolCall { call_id: CallId(id.to_owned()), name, arguments, provider_call_id: None, served: None }
 }
 
 fn result(id: &str) -> Item {

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use mainstay_vocabulary::Object;
 
-use super::{Created, Event, InferenceOutcome, Input, LateOutcome, TurnOptions, TurnStarted, TurnStatus};
+use super::{
+    CallOpened, CallOutcome, Created, Event, InferenceOutcome, Input, LateOutcome, TurnOptions, TurnStarted, TurnStatus,
+};
+use crate::effect::{Answer, ApprovalAnswered, ApprovalAsked, CallIntended, CallLost, CallResolved, Resolution, Ruling};
 
 impl Event {
     /// The type number in the envelope; never reused.
@@ -48,6 +51,12 @@ impl Event {
             Self::InvocationBegun(_) => 29,
             Self::InvocationEnded { .. } => 30,
             Self::WebhooksSettled(_) => 31,
+            Self::ToolsListed(_) => 40,
+            Self::CallIntended(_) => 41,
+            Self::CallLost(_) => 42,
+            Self::ApprovalAsked(_) => 43,
+            Self::ApprovalAnswered(_) => 44,
+            Self::CallResolved(_) => 45,
         }
     }
 
@@ -101,12 +110,39 @@ impl Event {
                 delivery: input.delivery,
                 options: TurnOptions { echo: Object::new(), ..input.options.clone() },
             }),
+            // That something may have been done stays; with what, does not.
+            Self::CallOpened(call) if call.served.is_some() => {
+                Self::CallOpened(CallOpened { arguments: String::new(), ..call.clone() })
+            }
+            Self::CallIntended(intended) => {
+                Self::CallIntended(CallIntended { arguments: None, of: None, ..intended.clone() })
+            }
+            Self::ApprovalAsked(asked) => {
+                let ruling = Ruling { reasons: Vec::new(), ..asked.ruling.clone() };
+                Self::ApprovalAsked(Box::new(ApprovalAsked { ruling, of: None, ..(**asked).clone() }))
+            }
+            Self::ApprovalAnswered(answered) => {
+                let mut answered = ApprovalAnswered { reason: None, ..answered.clone() };
+                if let Answer::Approve { arguments } = &mut answered.answer {
+                    *arguments = None;
+                }
+                Self::ApprovalAnswered(answered)
+            }
+            Self::CallResolved(resolved) => Self::CallResolved(Box::new(CallResolved {
+                resolution: Resolution::Abandoned,
+                reason: None,
+                ..(**resolved).clone()
+            })),
+            Self::CallLost(lost) => Self::CallLost(CallLost { why: String::new(), ..lost.clone() }),
+            Self::CallClosed { call_id, .. } => {
+                Self::CallClosed { call_id: call_id.clone(), outcome: CallOutcome::Refused(String::new()) }
+            }
             Self::MetadataChanged(_)
+            | Self::ToolsListed(_)
             | Self::EchoChanged(_)
             | Self::ItemCompleted(_)
             | Self::ItemInterrupted(_)
             | Self::CallOpened(_)
-            | Self::CallClosed { .. }
             | Self::OutcomeAfterCancel(LateOutcome::Call(_))
             | Self::ItemsAdded(_)
             | Self::ItemHidden { .. }

@@ -3,12 +3,12 @@
 use mainstay_vocabulary::{CallId, Item};
 
 use super::{
-    MAX_FORKS, MAX_ITEMS, MAX_QUEUE, cancel,
+    MAX_FORKS, MAX_ITEMS, MAX_QUEUE, approval, cancel,
     draft::{Draft, Items},
-    edit,
+    edit, effect,
 };
 use crate::{
-    command::{Accept, Create, Refusal},
+    command::{Accept, Create, Refusal, Respond},
     context::follow_calls,
     event::{Delivery, Event, Input, Task},
 };
@@ -46,10 +46,15 @@ pub(super) fn accept(draft: &mut Draft<'_>, accept: Accept) -> Result<(), Refusa
         }
         draft.push(Event::SpecChanged(spec));
     }
-    take_input(draft, accept.input)
+    take_answers(draft, accept.input, accept.answers)
 }
 
 pub(super) fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refusal> {
+    take_answers(draft, input, Vec::new())
+}
+
+/// Takes an input that brings people's answers to calls of the turn before. What it does not answer is not made.
+fn take_answers(draft: &mut Draft<'_>, input: Input, answers: Vec<Respond>) -> Result<(), Refusal> {
     if input.items.len() > MAX_ITEMS {
         return Err(Refusal::TooMany("items in one input".into()));
     }
@@ -70,7 +75,14 @@ pub(super) fn take_input(draft: &mut Draft<'_>, input: Input) -> Result<(), Refu
     }
     let sequence = draft.push(Event::InputAccepted(input));
     if is_idle {
-        draft.start_turn(sequence, (task, unanswered));
+        draft.begin_turn(sequence, (task, unanswered));
+    }
+    for answer in answers {
+        approval::respond(draft, answer)?;
+    }
+    if is_idle {
+        effect::go_on(draft);
+        draft.incorporate();
     }
     Ok(())
 }

@@ -76,6 +76,13 @@ pub(super) fn give_up(draft: &mut Draft<'_>, error: TurnError) -> Result<(), Ref
             draft.fail_turn(error.code, error.message);
             Ok(())
         }
-        Some(Wanted::Incorporate | Wanted::Truncate | Wanted::Deliver { .. }) | None => Err(Refusal::Stale),
+        Some(
+            Wanted::Incorporate
+            | Wanted::Truncate
+            | Wanted::ListTools { .. }
+            | Wanted::Call { .. }
+            | Wanted::Deliver { .. },
+        )
+        | None => Err(Refusal::Stale),
     }
 }

@@ -5,10 +5,12 @@ use mainstay_vocabulary::{CallId, TurnId};
 use super::{
     automation, deadline,
     draft::{Draft, End},
+    effect,
 };
 use crate::{
     command::Refusal,
     event::{ErrorCode, Event, InferenceOutcome, Task, TurnStatus},
+    state::Turn,
 };
 
 pub(super) fn cancel(draft: &mut Draft<'_>, turn: Option<TurnId>) -> Result<(), Refusal> {
@@ -39,6 +41,11 @@ pub(super) fn check_deadline(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     if draft.state.automation.is_some() {
         return automation::fire(draft);
     }
+    effect::expire(draft);
+    let is_over = |turn: &Turn| turn.waiting_since.is_none() && turn.deadline <= draft.at;
+    if !draft.state.turn.as_ref().is_some_and(is_over) {
+        return Ok(());
+    }
     let message = "the turn ran out of time".to_owned();
     stop(draft, InferenceOutcome::Cancelled);
     draft.fail_turn(ErrorCode::RequestTimeout, message);
@@ -61,6 +68,7 @@ pub(super) fn stop(draft: &mut Draft<'_>, outcome: InferenceOutcome) {
     }
     draft.close_continued();
     draft.cancel_calls(calls);
+    effect::stop(draft);
     let inputs = draft.steering();
     let is_answer = draft.state.turn.as_ref().is_some_and(|turn| turn.task == Task::Answer);
     if is_answer && !inputs.is_empty() {

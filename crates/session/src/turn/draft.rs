@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use mainstay_vocabulary::{CallId, Sequence, Timestamp};
+use mainstay_vocabulary::{CallId, Epoch, Principal, Sequence, Timestamp};
 
 use crate::{
     assembly::{Assembly, Piece},
     command::{Decision, Envelope},
+    effect::Ruling,
     event::{
         CallOutcome, Delivery, ErrorCode, Event, InferenceEnded, InferenceOutcome, Input, PROJECTOR, Purpose, Receipt,
         Shortfall, Task, TurnEnded, TurnError, TurnOptions, TurnStarted, TurnStatus,
@@ -22,6 +23,11 @@ pub(super) struct Draft<'a> {
     pub(super) at: Timestamp,
     /// What the open inference has shown.
     pub(super) shown: &'a Assembly,
+    /// Who asks.
+    pub(super) actor: &'a Principal,
+    /// The lease of now.
+    pub(super) epoch: Epoch,
+    rulings: &'a [(Sequence, Ruling)],
     estimate: &'a Receipt,
     events: Vec<Event>,
 }
@@ -31,7 +37,13 @@ impl<'a> Draft<'a> {
         let mut state = state.clone();
         state.session = envelope.session;
         let at = envelope.at.max(state.active_at);
-        Self { state, at, shown: envelope.shown, estimate: envelope.estimate, events: Vec::new() }
+        let Envelope { shown, estimate, actor, epoch, rulings, .. } = *envelope;
+        Self { state, at, shown, actor, epoch, rulings, estimate, events: Vec::new() }
+    }
+
+    /// The policies' answer of now to a call that people answer.
+    pub(super) fn ruling(&self, call: Sequence) -> Option<Ruling> {
+        self.rulings.iter().find(|(known, _)| *known == call).map(|(_, ruling)| ruling.clone())
     }
 
     /// Adds a fact; returns its place.
@@ -48,7 +60,13 @@ impl<'a> Draft<'a> {
     }
 
     /// Starts a turn with an accepted input and takes it, and whatever else steers, into the context.
-    pub(super) fn start_turn(&mut self, input: Sequence, (task, unanswered): (Task, Vec<CallId>)) {
+    pub(super) fn start_turn(&mut self, input: Sequence, of: (Task, Vec<CallId>)) {
+        self.begin_turn(input, of);
+        self.incorporate();
+    }
+
+    /// Starts a turn with an accepted input, which goes into the context later.
+    pub(super) fn begin_turn(&mut self, input: Sequence, (task, unanswered): (Task, Vec<CallId>)) {
         let deadline = self.at.plus_ms(self.state.spec.limits.wall_ms);
         self.push(Event::TurnStarted(TurnStarted {
             input,
@@ -58,14 +76,22 @@ impl<'a> Draft<'a> {
             task,
             unanswered,
         }));
-        let mut inputs = vec![input];
-        inputs.extend(self.steering().into_iter().filter(|steering| *steering != input));
-        self.push(Event::InputIncorporated { inputs });
     }
 
-    /// Waiting inputs that go into a running turn.
+    /// Takes what starts and steers the turn into the context, unless calls wait for their results: a model is shown
+    /// those first.
+    pub(super) fn incorporate(&mut self) {
+        if self.state.awaited().next().is_none() {
+            let inputs = self.steering();
+            self.push(Event::InputIncorporated { inputs });
+        }
+    }
+
+    /// Waiting inputs that go into a running turn: its own first.
     pub(super) fn steering(&self) -> Vec<Sequence> {
-        self.state.queue.iter().filter(|queued| queued.steers).map(|queued| queued.input).collect()
+        let own = self.state.turn.as_ref().map(|turn| turn.input).filter(|input| self.state.is_waiting(*input));
+        let steers = self.state.queue.iter().filter(|queued| queued.steers).map(|queued| queued.input);
+        own.into_iter().chain(steers.filter(|input| Some(*input) != own)).collect()
     }
 
     /// Journals what the open inference has shown and books it. Whole items stay whole, cut ones are interrupted;

@@ -7,6 +7,7 @@ use mainstay_vocabulary::{ItemId, Object, TurnId};
 use super::{
     MAX_ITEMS, MAX_UNANSWERED, cancel,
     draft::{Draft, Items},
+    effect,
 };
 use crate::{command::Refusal, event::Event, spec::Spec};
 
@@ -80,10 +81,12 @@ pub(super) fn delete(draft: &mut Draft<'_>) -> Result<(), Refusal> {
     while draft.state.turn.is_some() {
         cancel::cancel(draft, None)?;
     }
+    effect::stop(draft);
     draft.push(Event::SessionDeleted);
     Ok(())
 }
 
 fn refuse_while_busy(draft: &Draft<'_>) -> Result<(), Refusal> {
-    if draft.state.turn.is_some() { Err(Refusal::Busy) } else { Ok(()) }
+    let is_busy = draft.state.turn.is_some() || draft.state.is_acting();
+    if is_busy { Err(Refusal::Busy) } else { Ok(()) }
 }

@@ -1,7 +1,7 @@
 //! An inference came to its end: well, badly, or cut off.
 
 use mainstay_vocabulary::{
-    Timestamp,
+    Object, Timestamp,
     inference::{FailureKind, Finished, Stop, TextFormat},
 };
 
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     assembly::Piece,
     command::{RecordInference, Refusal},
+    effect::{MAX_EFFECTS, ServedCall},
     event::{CallOpened, CallOutcome, ErrorCode, Event, InferenceOutcome, LateOutcome, Receipt, Shortfall, TurnStatus},
     spec::{CallMode, Interruption},
     state::{Compacting, Turn, is_too_long},
@@ -55,12 +56,10 @@ fn finish(draft: &mut Draft<'_>, finished: &Finished, receipt: Receipt) {
     }
 }
 
-/// Hands the whole calls of the inference to the client where the turn waits for them.
+/// Opens the whole calls of the inference: those that the runtime runs, and where the turn waits for them, the client's.
 fn open_calls(draft: &mut Draft<'_>, shortfall: Option<Shortfall>) {
-    if draft.state.spec.calls == CallMode::Yield {
-        return;
-    }
-    for piece in draft.asked() {
+    let waits = draft.state.spec.calls == CallMode::Wait;
+    for piece in draft.asked().filter(|piece| waits || piece.is_served()) {
         let event = open_call(draft, piece, shortfall);
         draft.push(event);
     }
@@ -72,16 +71,40 @@ fn open_call(draft: &Draft<'_>, piece: &Piece, shortfall: Option<Shortfall>) -> 
     if shortfall.is_some() {
         return refused(call_id, "The answer was cut off before the call was made.".to_owned());
     }
-    if !draft.state.spec.tools.iter().any(|tool| tool.name == name) {
+    let mut served = None;
+    if piece.is_served() {
+        match serve(draft, &name, &piece.text) {
+            Ok(call) => served = Some(Box::new(call)),
+            Err(why) => return refused(call_id, why),
+        }
+    } else if !draft.state.spec.tools.iter().any(|tool| tool.name == name) {
         return refused(call_id, format!("There is no tool named {name:?}."));
     }
-    Event::CallOpened(CallOpened { call_id, item: piece.id, name, arguments: piece.text.clone() })
+    Event::CallOpened(CallOpened { call_id, item: piece.id, name, arguments: piece.text.clone(), served })
+}
+
+/// How a call that the runtime runs is run; or what the model is told.
+fn serve(draft: &Draft<'_>, name: &str, arguments: &str) -> Result<ServedCall, String> {
+    let Some((_, tool)) = draft.state.served(name) else { return Err(format!("There is no tool named {name:?}.")) };
+    let Some(by) = draft.state.served_by(name) else { return Err(format!("There is no tool named {name:?}.")) };
+    if !arguments.trim().is_empty() && serde_json::from_str::<Object>(arguments).is_err() {
+        return Err("The arguments are no JSON object; the call was not made.".to_owned());
+    }
+    if draft.state.effects.len() >= MAX_EFFECTS {
+        return Err(format!("{MAX_EFFECTS} calls of this session have an open fate; the call was not made."));
+    }
+    Ok(ServedCall { by, class: tool.class, pinned: tool.digest.clone() })
 }
 
 /// The agent yields unless calls wait, or were answered here, or an input steers it on.
 fn settle(draft: &mut Draft<'_>) {
-    let goes_on =
-        draft.state.spec.calls == CallMode::Wait && (draft.asked().next().is_some() || !draft.steering().is_empty());
+    let goes_on = match draft.state.spec.calls {
+        CallMode::Wait => draft.asked().next().is_some() || !draft.steering().is_empty(),
+        CallMode::Yield => {
+            let is_told = draft.asked().any(Piece::is_served) && draft.state.unanswered.is_empty();
+            is_told || draft.state.awaited().any(|(_, effect)| effect.is_acting())
+        }
+    };
     if !goes_on {
         draft.end_turn(TurnStatus::Completed);
     }

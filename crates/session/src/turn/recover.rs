@@ -1,11 +1,11 @@
 //! A new incarnation takes a session over.
 
-use mainstay_vocabulary::Epoch;
+use mainstay_vocabulary::{Epoch, Sequence};
 
 use super::{
     cancel,
     draft::Draft,
-    gateway,
+    effect, gateway,
     inference::{Cut, cut_off},
 };
 use crate::{
@@ -15,9 +15,11 @@ use crate::{
 };
 
 /// An inference that an earlier incarnation began was cut off with it: what frames hold of it stays said. Calls that
-/// wait for the client go on waiting; they are not handed out as new.
-pub(super) fn recover(draft: &mut Draft<'_>, epoch: Epoch) -> Result<(), Refusal> {
+/// wait for the client go on waiting; they are not handed out as new. Calls that were under way here are made again
+/// or become unknown.
+pub(super) fn recover(draft: &mut Draft<'_>, epoch: Epoch, running: &[Sequence]) -> Result<(), Refusal> {
     gateway::close_older(draft, epoch);
+    effect::recover(draft, epoch, running);
     let Some(turn) = &draft.state.turn else { return Ok(()) };
     let is_lost = draft.state.spec.retention == Retention::ReceiptOnly;
     if turn.inference.is_some() || is_lost {

@@ -159,7 +159,7 @@ fn accept(world: &mut World, state: &State) -> Composed {
         (true, Interrupt) => "interrupt",
         (true, Reject) => "reject",
     };
-    Composed { kind, command: Command::Accept(Box::new(Accept { input, spec, head })), markers }
+    Composed { kind, command: Command::Accept(Box::new(Accept { input, spec, head, answers: Vec::new() })), markers }
 }
 
 /// An input that answers what the last turn left unanswered.
@@ -167,7 +167,7 @@ fn answer(world: &mut World, state: &State) -> Composed {
     let mut markers = Vec::new();
     let mut input = input(world, Delivery::Queue, &mut markers);
     answer_all(&mut input, &state.unanswered);
-    Composed { kind: "answer", command: Command::Accept(Box::new(Accept { input, spec: None, head: None })), markers }
+    Composed { kind: "answer", command: Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() })), markers }
 }
 
 /// Puts a result for each call before the input's own items.
@@ -251,6 +251,7 @@ fn add_items(world: &mut World) -> Composed {
             name: "look".to_owned(),
             arguments: "{}".to_owned(),
             provider_call_id: None,
+            served: None,
         };
         items.push(Arc::new(call));
         if world.random.percent(70) {
@@ -264,7 +265,7 @@ fn add_items(world: &mut World) -> Composed {
 fn all(world: &mut World) -> Composed {
     let Composed { command, mut markers, .. } = metadata(world);
     let input = input(world, Delivery::Queue, &mut markers);
-    let accept = Command::Accept(Box::new(Accept { input, spec: None, head: None }));
+    let accept = Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() }));
     Composed { kind: "all", command: Command::All(vec![command, accept]), markers }
 }
 

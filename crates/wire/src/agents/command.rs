@@ -276,7 +276,7 @@ fn event(path: String, value: Value) -> Result<Command, Invalid> {
             let at = fields.path("input");
             let value = fields.take("input").ok_or_else(|| Invalid::missing(&at))?;
             let input = input::input(&at, value)?;
-            Ok(Command::Accept(Box::new(Accept { input, spec: None, head: None })))
+            Ok(Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() })))
         }
         "agent.session.input.cancel" => Ok(Command::Cancel { turn: None }),
         "agent.session.input.tool_result" => {

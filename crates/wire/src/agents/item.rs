@@ -28,7 +28,7 @@ pub fn id_of_kind(id: ItemId, kind: &ItemKind) -> Option<String> {
     match kind {
         ItemKind::Message | ItemKind::Refusal => Some(format!("msg_{id}")),
         ItemKind::Reasoning | ItemKind::ReasoningSummary => Some(format!("rs_{id}")),
-        ItemKind::ToolCall { .. } => None,
+        ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => None,
     }
 }
 
@@ -123,7 +123,10 @@ pub fn outcome(id: ItemId, call_id: &str, outcome: &CallOutcome, turn: &str) -> 
             _ => closed(&id, call_id, "no result", turn),
         },
         CallOutcome::Cancelled => closed(&id, call_id, "The call was cancelled.", turn),
-        CallOutcome::Refused(why) => closed(&id, call_id, why, turn),
+        CallOutcome::Refused(why)
+        | CallOutcome::Failed(why)
+        | CallOutcome::Denied(why)
+        | CallOutcome::Unknown(why) => closed(&id, call_id, why, turn),
     }
 }
 

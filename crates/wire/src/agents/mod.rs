@@ -9,6 +9,7 @@ pub mod input;
 pub mod item;
 pub mod page;
 pub mod project;
+pub mod served;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod tool;

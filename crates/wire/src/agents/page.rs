@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mainstay_session::{
     Event, State,
-    event::{CallOutcome, TurnEnded},
+    event::{CallOpened, CallOutcome, TurnEnded},
     feed::Recorded,
     state::Phase,
 };
@@ -13,7 +13,7 @@ use mainstay_vocabulary::{CallId, Item, ItemId, Sequence, Timestamp};
 use serde_json::Value;
 
 use super::{
-    agent_id, item, turn_id,
+    agent_id, item, served, turn_id,
     types::{self, Progress, Turn},
 };
 
@@ -45,13 +45,15 @@ struct Fold<'a> {
     accepted: BTreeMap<Sequence, Vec<Arc<Item>>>,
     turn: Option<Sequence>,
     calls: Vec<CallId>,
+    /// Calls that the runtime runs.
+    served: Vec<CallOpened>,
     out: Turns,
 }
 
 impl Turns {
     /// Reads a window. `inputs` are `InputAccepted` events from before it.
     pub fn read(state: &State, inputs: &[Recorded], events: &[Recorded]) -> Self {
-        let mut fold = Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), out: Self::default() };
+        let mut fold = Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), served: Vec::new(), out: Self::default() };
         for recorded in inputs {
             if let Event::InputAccepted(input) = &*recorded.event {
                 fold.accepted.insert(recorded.sequence, input.items.clone());
@@ -83,6 +85,10 @@ impl Fold<'_> {
             }
             Event::ItemInterrupted(written) if !written.continues => {
                 self.push(written.id, item::journaled(written, "incomplete", &turn));
+            }
+            Event::CallOpened(call) if call.served.is_some() => {
+                self.served.push(call.clone());
+                self.push(call.item, Some(served::call(call, None, &turn)));
             }
             Event::CallOpened(call) => {
                 self.calls.push(call.call_id.clone());
@@ -119,7 +125,12 @@ impl Fold<'_> {
     }
 
     fn take_outcome(&mut self, sequence: Sequence, (call_id, outcome): (&CallId, &CallOutcome), turn: &str) {
-        if self.calls.contains(call_id) {
+        if let Some(call) = self.served.iter().find(|call| call.call_id == *call_id) {
+            let shown = served::call(call, Some(outcome), turn);
+            if let Some((_, _, value)) = self.out.items.iter_mut().rev().find(|(_, id, _)| *id == call.item) {
+                *value = shown;
+            }
+        } else if self.calls.contains(call_id) {
             let id = ItemId { session: self.state.session, sequence, ordinal: 0 };
             self.push(id, Some(item::outcome(id, &call_id.0, outcome, turn)));
         }

@@ -10,6 +10,7 @@ use mainstay_session::{
     Event, State,
     event::{CallOpened, CallOutcome, TurnEnded, Written},
     feed::{Cursor, Moment, Shown, What},
+    state::Phase,
 };
 use mainstay_vocabulary::{CallId, Item, ItemId, Object, Sequence, Timestamp, inference::Delta, item::ItemKind};
 use serde_json::{Value, json};
@@ -17,7 +18,7 @@ use serde_json::{Value, json};
 use super::{
     agent_id,
     frame::{Frame, Place},
-    item, session_id, turn_id,
+    item, served, session_id, turn_id,
     types::{self, Progress, Turn},
 };
 
@@ -29,6 +30,8 @@ pub struct View {
     open: Vec<Open>,
     outputs: u32,
     asked: BTreeSet<CallId>,
+    /// Calls that the runtime runs, with their places in the output.
+    served: Vec<(CallOpened, u32)>,
     exact: Option<Box<State>>,
 }
 
@@ -68,7 +71,7 @@ impl View {
     /// The view of a session that is idle or not born.
     pub const fn new(state: State) -> Self {
         let accepted = BTreeMap::new();
-        Self { state, accepted, open: Vec::new(), outputs: 0, asked: BTreeSet::new(), exact: None }
+        Self { state, accepted, open: Vec::new(), outputs: 0, asked: BTreeSet::new(), served: Vec::new(), exact: None }
     }
 
     /// The view of a session in mid-turn, to be given the moments of that turn from its `TurnStarted` on. Frames are
@@ -100,6 +103,7 @@ impl View {
         let turn = self.state.turn.as_ref().map(|turn| turn.started_at);
         let was_open = |call_id: &CallId| self.state.calls.iter().any(|call| call.call_id == *call_id);
         let answers = matches!(event, Event::CallClosed { call_id, .. } if was_open(call_id));
+        let waited = self.state.phase() == Phase::WaitingForClient;
         self.state.apply(at, cursor.sequence, event);
         match event {
             Event::SessionCreated(_) => self.session_event("agent.session.created", frames),
@@ -110,10 +114,18 @@ impl View {
             Event::InputIncorporated { inputs } => self.add_inputs(inputs, frames),
             Event::ItemCompleted(written) => self.note_call(written),
             Event::ItemInterrupted(written) if !written.continues => self.close(written.id, "incomplete", frames),
+            Event::CallOpened(call) if call.served.is_some() => self.begin_served(call, frames),
             Event::CallOpened(call) => self.open_call(call, frames),
+            Event::ApprovalAsked(_) | Event::CallLost(_) if self.is_waiting() => {
+                self.session_event("agent.session.requires_action", frames);
+            }
+            Event::CallIntended(_) if waited => self.session_event("agent.session.in_progress", frames),
             Event::CallClosed { call_id, outcome } if answers => {
                 let id = ItemId { session: self.state.session, sequence: cursor.sequence, ordinal: 0 };
                 self.close_call(id, (call_id, outcome), frames);
+            }
+            Event::CallClosed { call_id, outcome } if self.served.iter().any(|(call, _)| call.call_id == *call_id) => {
+                self.end_served((call_id, outcome), waited, frames);
             }
             // It was never handed out, so nobody sees it closed.
             Event::CallClosed { call_id, .. } => self.settle_call(call_id, frames),
@@ -144,6 +156,12 @@ impl View {
             | Event::InvocationBegun(_)
             | Event::InvocationEnded { .. }
             | Event::WebhooksSettled(_)
+            | Event::ToolsListed(_)
+            | Event::CallIntended(_)
+            | Event::CallLost(_)
+            | Event::ApprovalAsked(_)
+            | Event::ApprovalAnswered(_)
+            | Event::CallResolved(_)
             | Event::CompactionAsked
             | Event::ContextReplaced(_)
             | Event::CompactionSkipped
@@ -182,6 +200,7 @@ impl View {
         self.outputs = 0;
         self.open.clear();
         self.asked.clear();
+        self.served.clear();
         self.turn_event("agent.session.turn.created", &self.turn(id, at, Progress::Queued), frames);
         self.turn_event("agent.session.turn.in_progress", &self.turn(id, at, Progress::Running), frames);
         self.session_event("agent.session.in_progress", frames);
@@ -309,9 +328,35 @@ impl View {
         self.settle_call(&call.call_id, frames);
     }
 
+    /// A call that the runtime runs begins to be seen, and is seen until it has its outcome.
+    fn begin_served(&mut self, call: &CallOpened, frames: &mut Frames) {
+        let (turn, output_index) = (self.turn_id(), self.next_output());
+        let begun = || served::call(call, None, &turn);
+        self.item_event("agent.session.turn.item.added", Some(output_index), begun, frames);
+        self.served.push((call.clone(), output_index));
+        self.settle_call(&call.call_id, frames);
+    }
+
+    fn end_served(&mut self, (call_id, outcome): (&CallId, &CallOutcome), waited: bool, frames: &mut Frames) {
+        let Some(index) = self.served.iter().position(|(call, _)| call.call_id == *call_id) else { return };
+        let (call, output_index) = self.served.remove(index);
+        let turn = self.turn_id();
+        let whole = || served::call(&call, Some(outcome), &turn);
+        self.item_event("agent.session.turn.item.done", Some(output_index), whole, frames);
+        match (waited, self.is_waiting()) {
+            (true, false) => self.session_event("agent.session.in_progress", frames),
+            (false, true) => self.session_event("agent.session.requires_action", frames),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.state.phase() == Phase::WaitingForClient
+    }
+
     /// Says once for all calls of an inference that they wait: they are opened, or refused, in one batch.
     fn settle_call(&mut self, call_id: &CallId, frames: &mut Frames) {
-        if self.asked.remove(call_id) && self.asked.is_empty() && !self.state.calls.is_empty() {
+        if self.asked.remove(call_id) && self.asked.is_empty() && self.is_waiting() {
             self.session_event("agent.session.requires_action", frames);
         }
     }
@@ -320,7 +365,7 @@ impl View {
         let turn = self.turn_id();
         let closed = || item::outcome(id, &call_id.0, outcome, &turn);
         self.item_event("agent.session.turn.item.added", None, closed, frames);
-        if self.state.calls.is_empty() && matches!(outcome, CallOutcome::Returned(_)) {
+        if !self.is_waiting() && matches!(outcome, CallOutcome::Returned(_)) {
             self.session_event("agent.session.in_progress", frames);
         }
     }

@@ -128,6 +128,9 @@ impl<'a> Fold<'a> {
             },
             CallOutcome::Cancelled => Some("cancelled"),
             CallOutcome::Refused(_) => Some("refused"),
+            CallOutcome::Failed(_) => Some("failed"),
+            CallOutcome::Denied(_) => Some("denied"),
+            CallOutcome::Unknown(_) => Some("unknown"),
         };
         let name = format!("{TOOL} {}", call.name);
         self.spans.push(Span { place, is_root: false, name, kind: INTERNAL, from, until, attributes, error });

@@ -9,7 +9,7 @@ use mainstay_session::{
 use mainstay_vocabulary::{Object, Sequence, SessionId, Timestamp, Usage};
 use serde_json::{Value, json};
 
-use super::{agent_id, config, item, session_id, turn_id};
+use super::{agent_id, config, item, served, session_id, turn_id};
 
 /// A saved agent.
 pub fn agent(agent: &Version) -> Value {
@@ -51,7 +51,7 @@ pub fn session(state: &State) -> Value {
 fn status(state: &State) -> &'static str {
     match state.phase() {
         Phase::WaitingForClient => "requires_action",
-        Phase::Inferring => "in_progress",
+        Phase::Inferring | Phase::Acting => "in_progress",
         Phase::Idle => "idle",
     }
 }
@@ -65,7 +65,7 @@ fn required_actions(state: &State) -> Vec<Value> {
             "arguments": item::arguments_of(&call.arguments), "turn_id": turn,
         })
     };
-    state.calls.iter().map(action).collect()
+    state.calls.iter().map(action).chain(served::required_actions(state)).collect()
 }
 
 /// Tokens.

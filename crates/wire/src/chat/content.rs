@@ -85,7 +85,7 @@ fn tool_call(value: Value, path: String, needs: &mut Option<String>) -> Result<I
     let mut function = fields.fields("function")?.ok_or_else(|| Invalid::missing(path))?;
     let name = function.needed_text("name")?;
     let arguments = function.text("arguments")?.unwrap_or_default();
-    Ok(Item::ToolCall { call_id, name, arguments, provider_call_id: None })
+    Ok(Item::ToolCall { call_id, name, arguments, provider_call_id: None, served: None })
 }
 
 fn result(fields: &mut Fields, needs: &mut Option<String>) -> Result<Item, Invalid> {

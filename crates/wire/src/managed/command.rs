@@ -323,7 +323,7 @@ const fn is_interrupt(command: &Command) -> bool {
 }
 
 fn accept(items: Vec<Arc<Item>>) -> Command {
-    Command::Accept(Box::new(Accept { input: input(items), spec: None, head: None }))
+    Command::Accept(Box::new(Accept { input: input(items), spec: None, head: None, answers: Vec::new() }))
 }
 
 /// A system message goes with the message or result before it.

@@ -88,7 +88,7 @@ pub fn status(state: &State) -> &'static str {
     match state.phase() {
         _ if state.archived_at.is_some() => "terminated",
         Phase::Inferring if waits => "rescheduling",
-        Phase::Inferring => "running",
+        Phase::Inferring | Phase::Acting => "running",
         Phase::Idle | Phase::WaitingForClient => "idle",
     }
 }

@@ -155,7 +155,7 @@ fn call(fields: &mut Fields) -> Result<Item, Invalid> {
     let name = fields.needed_text("name")?;
     let arguments = fields.object("input")?.unwrap_or_default();
     let arguments = serde_json::to_string(&arguments).unwrap_or_default();
-    Ok(Item::ToolCall { call_id, name, arguments, provider_call_id: None })
+    Ok(Item::ToolCall { call_id, name, arguments, provider_call_id: None, served: None })
 }
 
 fn result(fields: &mut Fields, needs: &mut Needs) -> Result<Item, Invalid> {

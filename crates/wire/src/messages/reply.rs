@@ -125,7 +125,7 @@ impl Reply {
             ItemKind::Reasoning | ItemKind::ReasoningSummary => {
                 json!({ "type": "thinking", "thinking": "", "signature": "" })
             }
-            ItemKind::ToolCall { name, provider_call_id } => json!({
+            ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. } => json!({
                 "type": "tool_use", "id": call_id(&self.id, self.next, provider_call_id.as_deref()), "name": name,
                 "input": {},
             }),
@@ -156,7 +156,7 @@ pub fn object(id: &str, model: &str, deployment: &str, (pieces, finished): (&Pie
         ItemKind::Reasoning | ItemKind::ReasoningSummary => json!({
             "type": "thinking", "thinking": piece.text, "signature": signature(deployment, piece.opaque.as_deref()),
         }),
-        ItemKind::ToolCall { name, provider_call_id } => json!({
+        ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. } => json!({
             "type": "tool_use", "id": call_id(id, number, provider_call_id.as_deref()), "name": name,
             "input": input(&piece.text),
         }),
@@ -186,7 +186,7 @@ fn text_delta(kind: &ItemKind, text: &str) -> Value {
     match kind {
         ItemKind::Message | ItemKind::Refusal => json!({ "type": "text_delta", "text": text }),
         ItemKind::Reasoning | ItemKind::ReasoningSummary => json!({ "type": "thinking_delta", "thinking": text }),
-        ItemKind::ToolCall { .. } => json!({ "type": "input_json_delta", "partial_json": text }),
+        ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => json!({ "type": "input_json_delta", "partial_json": text }),
     }
 }
 

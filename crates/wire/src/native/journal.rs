@@ -56,7 +56,10 @@ fn facts(place: (SessionId, Sequence), event: &Event) -> (&'static str, Value) {
         }
         Event::InferenceEnded(ended) => ("inference_ended", inference(ended)),
         Event::CallOpened(call) => {
-            let facts = json!({ "call_id": call.call_id.0, "name": call.name, "arguments": call.arguments });
+            let mut facts = json!({ "call_id": call.call_id.0, "name": call.name, "arguments": call.arguments });
+            if let Some(served) = &call.served {
+                facts["served"] = serde_json::to_value(served).unwrap_or_default();
+            }
             ("call_opened", facts)
         }
         Event::CallClosed { call_id, outcome } => ("call_closed", closed(place, &call_id.0, outcome)),
@@ -93,6 +96,14 @@ fn facts(place: (SessionId, Sequence), event: &Event) -> (&'static str, Value) {
             ("invocation_ended", json!({ "invocation": invocation.0, "outcome": outcome }))
         }
         Event::WebhooksSettled(settled) => ("webhooks_settled", serde_json::to_value(settled).unwrap_or_default()),
+        Event::ToolsListed(listed) => ("tools_listed", serde_json::to_value(listed).unwrap_or_default()),
+        Event::CallIntended(intended) => ("call_intended", serde_json::to_value(intended).unwrap_or_default()),
+        Event::CallLost(lost) => ("call_lost", serde_json::to_value(lost).unwrap_or_default()),
+        Event::ApprovalAsked(asked) => ("approval_asked", serde_json::to_value(asked).unwrap_or_default()),
+        Event::ApprovalAnswered(answered) => {
+            ("approval_answered", serde_json::to_value(answered).unwrap_or_default())
+        }
+        Event::CallResolved(resolved) => ("call_resolved", serde_json::to_value(resolved).unwrap_or_default()),
         Event::GatewayBooked(booked) => ("gateway_booked", serde_json::to_value(booked).unwrap_or_default()),
     }
 }
@@ -216,6 +227,9 @@ fn closed((session, sequence): (SessionId, Sequence), call_id: &str, outcome: &C
         }
         CallOutcome::Cancelled => ("cancelled", None),
         CallOutcome::Refused(why) => ("refused", Some(why)),
+        CallOutcome::Failed(why) => ("failed", Some(why)),
+        CallOutcome::Denied(why) => ("denied", Some(why)),
+        CallOutcome::Unknown(why) => ("unknown", Some(why)),
     };
     json!({ "call_id": call_id, "outcome": name, "error": error })
 }

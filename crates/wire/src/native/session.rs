@@ -103,7 +103,7 @@ pub(super) const fn kind(kind: Kind) -> &'static str {
 fn status(state: &State) -> &'static str {
     match state.phase() {
         Phase::WaitingForClient => "requires_action",
-        Phase::Inferring => "in_progress",
+        Phase::Inferring | Phase::Acting => "in_progress",
         Phase::Idle => "idle",
     }
 }

@@ -203,6 +203,7 @@ fn read_call(fields: &mut Fields) -> Result<Item, Invalid> {
         name: fields.needed_text("name")?,
         arguments: fields.needed_text("arguments")?,
         provider_call_id: None,
+        served: None,
     })
 }
 

@@ -26,6 +26,7 @@ pub fn item_id(id: ItemId, item: &Item) -> String {
     let prefix = match item {
         Item::Message { .. } => "msg",
         Item::Reasoning { .. } => "rs",
+        Item::ToolCall { served: Some(_), .. } => "mcp",
         Item::ToolCall { .. } => "fc",
         Item::ToolResult { .. } => "fco",
         Item::Compaction { .. } => "cmp",
@@ -67,6 +68,10 @@ pub fn item_json(id: ItemId, item: &Item, status: ItemStatus, shape: Shape) -> V
             }
             json
         }
+        Item::ToolCall { served: Some(by), arguments, .. } => json!({
+            "id": id, "type": "mcp_call", "status": status, "server_label": by.toolset, "name": by.tool,
+            "arguments": arguments, "approval_request_id": null, "output": null, "error": null,
+        }),
         Item::ToolCall { call_id, name, arguments, .. } => json!({
             "id": id, "type": "function_call", "status": status, "call_id": call_id, "name": name,
             "arguments": arguments,

@@ -11,6 +11,7 @@ pub mod page;
 pub mod passing;
 pub mod project;
 pub mod prompt;
+pub mod served;
 mod stream;
 #[cfg(test)]
 mod tests;

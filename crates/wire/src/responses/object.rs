@@ -233,6 +233,7 @@ fn error_json(error: &TurnError) -> Value {
         | ErrorCode::AuthenticationError
         | ErrorCode::RequestTimeout
         | ErrorCode::UsageLimitExceeded
+        | ErrorCode::ToolsUnavailable
         | ErrorCode::InternalError => ("server_error", "server_error"),
     };
     // The vendor's type has no `type`; the AI SDK rejects the whole response without it.

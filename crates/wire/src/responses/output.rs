@@ -26,13 +26,15 @@ pub(super) struct Output {
     pub(super) logprobs: Vec<Value>,
     /// An item that came whole.
     whole: Option<Arc<Item>>,
+    /// An item of which only this wire knows the shape.
+    raw: Option<Value>,
 }
 
 impl Output {
     pub(super) fn new(id: ItemId, kind: &ItemKind) -> Self {
         let (kind, status) = (kind.clone(), ItemStatus::InProgress);
         let (name, text) = (String::new(), String::new());
-        let mut output = Self { id, name, kind, text, status, opaque: None, logprobs: Vec::new(), whole: None };
+        let mut output = Self { id, name, kind, text, status, opaque: None, logprobs: Vec::new(), whole: None, raw: None };
         output.name = item_id(id, &output.item());
         output
     }
@@ -41,6 +43,22 @@ impl Output {
     pub(super) fn whole(id: ItemId, item: Item) -> Self {
         let name = item_id(id, &item);
         Self { name, status: ItemStatus::Completed, whole: Some(Arc::new(item)), ..Self::new(id, &ItemKind::Message) }
+    }
+
+    /// An item of which only this wire knows the shape.
+    pub(super) fn raw(id: ItemId, raw: Value) -> Self {
+        let name = raw["id"].as_str().unwrap_or_default().to_owned();
+        Self { name, raw: Some(raw), ..Self::new(id, &ItemKind::Message) }
+    }
+
+    /// Changes such an item, and says how it stands.
+    pub(super) fn set_raw(&mut self, raw: Value, status: ItemStatus) {
+        self.raw = Some(raw);
+        self.status = status;
+    }
+
+    pub(super) fn raw_mut(&mut self) -> Option<&mut Value> {
+        self.raw.as_mut()
     }
 
     /// The item as far as it is written. Nothing of it is there before its first text, because its parts are added by
@@ -63,16 +81,20 @@ impl Output {
             ItemKind::ReasoningSummary => {
                 Item::Reasoning { content: Vec::new(), summary: parts(text), opaque: self.opaque.clone() }
             }
-            ItemKind::ToolCall { name, .. } => Item::ToolCall {
+            ItemKind::ToolCall { name, .. } | ItemKind::ServedCall { name, .. } => Item::ToolCall {
                 call_id: CallId::from(self.id),
                 name: name.clone(),
                 arguments: text,
                 provider_call_id: None,
+                served: None,
             },
         }
     }
 
     pub(super) fn json(&self, shape: Shape) -> Value {
+        if let Some(raw) = &self.raw {
+            return raw.clone();
+        }
         if let Some(item) = &self.whole {
             return item_json(self.id, item, self.status, shape);
         }
@@ -84,7 +106,7 @@ impl Output {
     }
 
     pub(super) const fn is_call(&self) -> bool {
-        matches!(self.kind, ItemKind::ToolCall { .. })
+        matches!(self.kind, ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. })
     }
 
     pub(super) fn at(&self, output_index: usize) -> At<'_> {
@@ -93,20 +115,25 @@ impl Output {
         At { item_id: &self.name, output_index, content_index, summary_index: is_summary.then_some(0) }
     }
 
+    /// The place of the item as such.
+    pub(super) fn at_item(&self, output_index: usize) -> At<'_> {
+        At { item_id: &self.name, output_index, content_index: None, summary_index: None }
+    }
+
     pub(super) fn part(&self) -> Value {
         let text = &self.text;
         match self.kind {
             ItemKind::Refusal => json!({ "type": "refusal", "refusal": text }),
             ItemKind::Reasoning => json!({ "type": "reasoning_text", "text": text }),
             ItemKind::ReasoningSummary => json!({ "type": "summary_text", "text": text }),
-            ItemKind::Message | ItemKind::ToolCall { .. } => output_text(text, &self.logprobs),
+            ItemKind::Message | ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => output_text(text, &self.logprobs),
         }
     }
 
     /// The event that opens or closes the item's only part.
     pub(super) const fn part_event(&self, opens: bool) -> Option<&'static str> {
         match (&self.kind, opens) {
-            (ItemKind::ToolCall { .. }, _) => None,
+            (ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. }, _) => None,
             (ItemKind::ReasoningSummary, true) => Some("response.reasoning_summary_part.added"),
             (ItemKind::ReasoningSummary, false) => Some("response.reasoning_summary_part.done"),
             (_, true) => Some("response.content_part.added"),
@@ -123,6 +150,7 @@ impl Output {
             ItemKind::ReasoningSummary => {
                 ("response.reasoning_summary_text.delta", "response.reasoning_summary_text.done")
             }
+            ItemKind::ServedCall { .. } => ("response.mcp_call_arguments.delta", "response.mcp_call_arguments.done"),
             ItemKind::ToolCall { .. } => {
                 ("response.function_call_arguments.delta", "response.function_call_arguments.done")
             }
@@ -133,7 +161,7 @@ impl Output {
     pub(super) const fn text_name(&self) -> &'static str {
         match self.kind {
             ItemKind::Refusal => "refusal",
-            ItemKind::ToolCall { .. } => "arguments",
+            ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => "arguments",
             ItemKind::Message | ItemKind::Reasoning | ItemKind::ReasoningSummary => "text",
         }
     }

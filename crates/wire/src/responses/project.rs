@@ -1,14 +1,18 @@
 //! The fold of a Response's range: each moment changes the view and yields the frames that follow from it. Pure, so
 //! that a replay gives the same bytes. Moments before the turn began or after it ended change nothing.
 
+mod served;
+
+use std::collections::BTreeMap;
+
 use mainstay_session::{
     Event,
     assembly::text_of,
-    event::{TurnEnded, TurnStatus, Written},
+    event::{CallOpened, TurnEnded, TurnStatus, Written},
     feed::{Moment, Shown, What},
 };
 use mainstay_vocabulary::{
-    Item, ItemId, ItemKind, SessionId, Timestamp, Usage, inference,
+    Item, ItemId, ItemKind, Sequence, SessionId, Timestamp, Usage, inference,
     item::{ItemStatus, Opaque},
 };
 use serde_json::Value;
@@ -17,6 +21,7 @@ use super::{
     item::Shape,
     object::{Head, Standing, response_json},
     output::Output,
+    project::served::is_served,
     stream::{Delta, Done, Lifecycle, OutputItem, Part, Sink, padding},
 };
 use crate::tier;
@@ -36,6 +41,8 @@ pub struct View {
     deployment: String,
     tier: Tier,
     sink: Sink,
+    /// Calls that the runtime runs, by the places where they were opened.
+    calls: BTreeMap<Sequence, CallOpened>,
     /// How many log probabilities came since the last text.
     fresh_logprobs: usize,
 }
@@ -56,7 +63,7 @@ impl View {
     pub fn new(head: Head, shape: Shape, from: u64) -> Self {
         let (output, deployment) = (Vec::new(), String::new());
         let (standing, sink) = (Standing::Queued, Sink::keeping(from));
-        Self { head, shape, standing, output, deployment, tier: Tier::Open, sink, fresh_logprobs: 0 }
+        Self { head, shape, standing, output, deployment, tier: Tier::Open, sink, calls: BTreeMap::new(), fresh_logprobs: 0 }
     }
 
     /// The same for the object alone: no frames are made.
@@ -104,7 +111,7 @@ impl View {
         let is_before = moment.cursor.sequence < self.head.turn.sequence;
         if !is_before && !self.standing.is_final() {
             match &moment.what {
-                What::Event(event, at) => self.take_event(event, *at),
+                What::Event(event, at) => self.take_event(moment.cursor.sequence, event, *at),
                 What::Shown(shown) => self.take_shown(shown),
             }
         }
@@ -115,7 +122,7 @@ impl View {
         self.head.turn.session
     }
 
-    fn take_event(&mut self, event: &Event, at: Timestamp) {
+    fn take_event(&mut self, sequence: Sequence, event: &Event, at: Timestamp) {
         match event {
             Event::TurnStarted(started) => {
                 if started.projector < SHOWS_TIER {
@@ -133,8 +140,16 @@ impl View {
                 let digest = replaced.digest.iter().map(|digest| Output::whole(digest.id, digest.item()));
                 digest.for_each(|output| self.add(output));
             }
+            Event::ItemCompleted(written) if is_served(&written.kind) => {}
+            Event::ItemInterrupted(written) if is_served(&written.kind) => {}
             Event::ItemCompleted(written) => self.complete(written),
             Event::ItemInterrupted(written) if !written.continues => self.interrupt(written),
+            Event::ToolsListed(_)
+            | Event::CallOpened(_)
+            | Event::CallIntended(_)
+            | Event::CallLost(_)
+            | Event::ApprovalAsked(_)
+            | Event::CallClosed { .. } => self.take_served(sequence, event),
             Event::InferenceEnded(ended) if self.tier != Tier::Unsaid => {
                 let served = tier::served(&ended.receipt.reported).map(|tier| Tier::Served(tier.to_owned()));
                 self.tier = served.unwrap_or_else(|| self.tier.clone());
@@ -170,6 +185,7 @@ impl View {
     fn take_shown(&mut self, shown: &Shown) {
         let id = shown.item(self.session());
         match &shown.delta {
+            inference::Delta::Started { kind, .. } if is_served(kind) => {}
             inference::Delta::Started { kind, .. } => self.start(id, kind),
             inference::Delta::Text { text, .. } => self.write(id, text),
             inference::Delta::Logprobs { logprobs, .. } => self.note_logprobs(id, logprobs),
@@ -288,8 +304,10 @@ impl View {
 
     fn end(&mut self, ended: &TurnEnded, at: Timestamp) {
         for index in 0..self.output.len() {
-            if self.output[index].status == ItemStatus::InProgress {
-                self.close(index, ItemStatus::Incomplete);
+            match self.output[index].status {
+                ItemStatus::InProgress if self.output[index].raw_mut().is_some() => self.cut_served(index),
+                ItemStatus::InProgress => self.close(index, ItemStatus::Incomplete),
+                ItemStatus::Completed | ItemStatus::Incomplete => {}
             }
         }
         self.standing = Standing::Ended { status: ended.status.clone(), at, usage: ended.usage };

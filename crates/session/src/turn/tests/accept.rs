@@ -23,12 +23,12 @@ fn agreed() -> Spec {
 
 fn with_spec(delivery: Delivery, spec: Spec) -> Command {
     let input = input(delivery, vec![message("more")]);
-    Command::Accept(Box::new(Accept { input, spec: Some(Arc::new(spec)), head: None }))
+    Command::Accept(Box::new(Accept { input, spec: Some(Arc::new(spec)), head: None, answers: Vec::new() }))
 }
 
 fn at_head(head: TurnId) -> Command {
     let input = input(Delivery::Reject, vec![message("more")]);
-    Command::Accept(Box::new(Accept { input, spec: None, head: Some(head) }))
+    Command::Accept(Box::new(Accept { input, spec: None, head: Some(head), answers: Vec::new() }))
 }
 
 #[test]

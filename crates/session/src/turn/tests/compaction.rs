@@ -39,7 +39,7 @@ fn asked_again(spec: Spec) -> Script {
 fn compact(items: Vec<Arc<Item>>) -> Command {
     let options = TurnOptions { task: Task::Compact, ..TurnOptions::default() };
     let input = Input { items, delivery: Delivery::Reject, options };
-    Command::Accept(Box::new(Accept { input, spec: None, head: None }))
+    Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() }))
 }
 
 fn error(script: &Script) -> ErrorCode {
@@ -111,7 +111,7 @@ fn a_digest_that_a_crash_cut_off_is_made_again() {
     let mut script = asked_again(over(151));
     script.begin_digest();
     script.write_digest(ItemKind::Message, "half");
-    assert_eq!(names(&script.give(Command::Recover { epoch: Epoch(2) })), ["recovered", "inferred"]);
+    assert_eq!(names(&script.give(Command::Recover { epoch: Epoch(2), running: Vec::new() })), ["recovered", "inferred"]);
     assert_eq!(script.wanted(), DUE);
     script.digest("whole");
     assert_eq!(script.told(), ["digest", "user and now?"]);

@@ -181,7 +181,7 @@ fn a_deleted_session_is_gone_with_all_that_ran_and_waited() {
         say(Delivery::Steer, "hello"),
         Command::Delete,
         create(wait()),
-        Command::Recover { epoch: mainstay_vocabulary::Epoch(3) },
+        Command::Recover { epoch: mainstay_vocabulary::Epoch(3), running: Vec::new() },
     ] {
         assert_eq!(script.refusal(command), Refusal::NotFound);
     }
@@ -234,7 +234,7 @@ fn without_content_nothing_that_was_said_is_at_rest() {
     script.record(Err(quoting));
     let other = Spec { instructions: Some(Arc::from(secret)), ..agreed() };
     let input = input(Delivery::Steer, vec![message(secret)]);
-    let accept = crate::command::Accept { input, spec: Some(Arc::new(other)), head: None };
+    let accept = crate::command::Accept { input, spec: Some(Arc::new(other)), head: None, answers: Vec::new() };
     script.give(Command::Accept(Box::new(accept)));
     let (whole, redacted): (Vec<_>, Vec<_>) = script
         .journal

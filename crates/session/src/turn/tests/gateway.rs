@@ -60,7 +60,7 @@ fn each_is_booked_once() {
 fn what_an_earlier_incarnation_left_is_booked_by_its_estimate() {
     let mut script = gateway();
     script.give(book(&[(1, 1), (2, 2)], &[]));
-    script.give(Command::Recover { epoch: Epoch(2) });
+    script.give(Command::Recover { epoch: Epoch(2), running: Vec::new() });
     assert_eq!(script.state.outgoing.keys().copied().collect::<Vec<_>>(), [2], "the second is this one's own");
     assert_eq!(script.state.usage.input, 10);
     script.give(book(&[], &[1]));

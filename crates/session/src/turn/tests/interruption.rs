@@ -94,7 +94,7 @@ fn row(spec: &Spec, provider_can: bool, said: Said) -> Then {
         assert!(!matches!(outcome(&script), Then::Again | Then::GoesOn) || script.told() == ["user hello"]);
         outcome(&script)
     };
-    let by_restart = cut(Some(Command::Recover { epoch: Epoch(2) }));
+    let by_restart = cut(Some(Command::Recover { epoch: Epoch(2), running: Vec::new() }));
     assert_eq!(by_restart, cut(None), "{said:?}");
     by_restart
 }
@@ -160,7 +160,7 @@ fn the_same_item_goes_on_through_several_interruptions() {
     let events = script.give(begin(true));
     assert!(matches!(&events[0], Event::InferenceIntended(intended) if intended.continues == Some(first)));
     script.show_continued(Some("lo "));
-    script.give(Command::Recover { epoch: Epoch(2) });
+    script.give(Command::Recover { epoch: Epoch(2), running: Vec::new() });
     script.give(begin(true));
     script.fail(FailureKind::Connect);
     script.at = script.at.plus_ms(60_000);

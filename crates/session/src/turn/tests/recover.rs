@@ -12,7 +12,7 @@ use crate::{
     spec::{CallMode, Interruption, Limits, Retention},
 };
 
-const RECOVER: Command = Command::Recover { epoch: Epoch(2) };
+const RECOVER: Command = Command::Recover { epoch: Epoch(2), running: Vec::new() };
 
 fn wait() -> Spec {
     spec(CallMode::Wait, Interruption::Restart)

@@ -2,6 +2,7 @@
 //! the fold is the decision, JSON loses nothing, the stream replays, nothing hangs, nothing is booked twice.
 
 pub(crate) mod check;
+mod serve;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use mainstay_vocabulary::{
-    CallId, Content, Epoch, Item, ItemId, ItemKind, Object, PicoUsd, Role, Sequence, SessionId, Shard, Timestamp,
+    CallId, Content, Epoch, Item, ItemId, ItemKind, Object, PicoUsd, Principal, Role, Sequence, SessionId, Shard, Timestamp,
     TurnId, Usage,
     inference::{Delta, Failure, FailureKind, Finished, Stop},
     item::ToolOutput,
@@ -23,11 +24,14 @@ use crate::{
     command::{Accept, Begin, Create, Decision, RecordCompaction, RecordInference},
     compaction::{Stays, cut},
     context::Context,
+    effect::Ruling,
     event::{Created, Delivery, Input, Kind, Receipt, Route, TurnOptions, TurnStatus},
     feed::{Cursor, Moment, Recorded, Shown, Slice, What},
     spec::{CallMode, Interruption},
     turn::{Wanted, deadline, decide, next},
 };
+
+pub(crate) use self::serve::*;
 
 /// A session driven by hand.
 pub(crate) struct Script {
@@ -38,6 +42,10 @@ pub(crate) struct Script {
     pub(crate) context: Context,
     pub(crate) shown: Assembly,
     pub(crate) at: Timestamp,
+    /// Who asks.
+    pub(crate) actor: Principal,
+    pub(crate) epoch: Epoch,
+    pub(crate) rulings: Vec<(Sequence, Ruling)>,
     /// The fold of what is at rest where nothing may be kept.
     redacted: State,
     next_ordinal: u64,
@@ -79,7 +87,7 @@ pub(crate) fn message(text: &str) -> Arc<Item> {
 
 pub(crate) fn call_item(call_id: &str) -> Arc<Item> {
     let (call_id, name) = (CallId(call_id.to_owned()), "add".to_owned());
-    Arc::new(Item::ToolCall { call_id, name, arguments: "{}".to_owned(), provider_call_id: None })
+    Arc::new(Item::ToolCall { call_id, name, arguments: "{}".to_owned(), provider_call_id: None, served: None })
 }
 
 pub(crate) fn result_item(call_id: &CallId) -> Arc<Item> {
@@ -92,7 +100,7 @@ pub(crate) fn input(delivery: Delivery, items: Vec<Arc<Item>>) -> Input {
 }
 
 pub(crate) fn accept(delivery: Delivery, items: Vec<Arc<Item>>) -> Command {
-    Command::Accept(Box::new(Accept { input: input(delivery, items), spec: None, head: None }))
+    Command::Accept(Box::new(Accept { input: input(delivery, items), spec: None, head: None, answers: Vec::new() }))
 }
 
 pub(crate) fn say(delivery: Delivery, text: &str) -> Command {
@@ -124,6 +132,9 @@ impl Script {
             context: Context::default(),
             shown: Assembly::default(),
             at: Timestamp(1_000),
+            actor: Principal(Arc::from("ada")),
+            epoch: Epoch(1),
+            rulings: Vec::new(),
             redacted: State::unborn(session()),
             next_ordinal: 1,
             accepted: BTreeSet::new(),
@@ -163,7 +174,16 @@ impl Script {
 
     pub(crate) fn decide(&self, command: Command) -> Result<Decision, Refusal> {
         let estimate = receipt(10, Booking::Estimated);
-        let envelope = Envelope { command, at: self.at, session: session(), shown: &self.shown, estimate: &estimate };
+        let envelope = Envelope {
+            command,
+            at: self.at,
+            session: session(),
+            shown: &self.shown,
+            estimate: &estimate,
+            actor: &self.actor,
+            epoch: self.epoch,
+            rulings: &self.rulings,
+        };
         decide(&self.state, envelope)
     }
 
@@ -410,5 +430,11 @@ fn name(event: &Event) -> &'static str {
         Event::FileBegun(_) => "file begun",
         Event::FilePart(_) => "part",
         Event::FileCompleted { .. } => "file",
+        Event::ToolsListed(_) => "listed",
+        Event::CallIntended(_) => "call intended",
+        Event::CallLost(_) => "lost",
+        Event::ApprovalAsked(_) => "asked",
+        Event::ApprovalAnswered(_) => "answered",
+        Event::CallResolved(_) => "resolved",
     }
 }

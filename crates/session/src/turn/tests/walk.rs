@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mainstay_vocabulary::{
     CallId, Epoch, ItemKind, Object,
+    tool::ApprovalRule,
     inference::{Delta, FailureKind, Finished, Stop, TextFormat},
 };
 
@@ -71,20 +72,26 @@ impl Walk {
     fn step(&mut self) {
         let is_inferring = self.script.state.turn.as_ref().is_some_and(|turn| turn.inference.is_some());
         self.script.at = self.script.at.plus_ms(self.dice.below(2_000));
-        match self.dice.below(31) {
+        match self.dice.below(38) {
             0..=9 if is_inferring => self.show(),
             10..=12 if is_inferring => self.end_inference(),
             0..=14 => self.advance(),
             15..=18 => self.accept(),
             19..=21 => self.return_call(),
             22 => self.edit(),
-            23 => self.try_give(Command::Recover { epoch: Epoch(2) }),
+            23 => {
+                let running = self.running();
+                self.try_give(Command::Recover { epoch: Epoch(2), running });
+            }
             24 => self.try_give(Command::Cancel { turn: None }),
             25 => self.late(),
             26 => self.script.at = self.script.at.plus_ms(20_000),
             27 => self.try_give(Command::CheckDeadline),
             28 => self.try_give(Command::Compact),
             29 => self.try_give(Command::GiveUp(TurnError { code: ErrorCode::ServerError, message: String::new() })),
+            31..=33 => self.record_call(),
+            34..=35 => self.respond(),
+            36 => self.resolve(),
             _ => self.change_spec(),
         }
     }
@@ -107,6 +114,11 @@ impl Walk {
             Some(Wanted::Truncate) => {
                 let stays = truncate(&self.script.context).map(Box::new);
                 self.script.give(Command::Truncate(stays));
+            }
+            Some(Wanted::ListTools { .. }) => self.list_tools(),
+            Some(Wanted::Call { call, not_before }) => {
+                self.script.at = self.script.at.max(not_before.unwrap_or_default());
+                self.begin_call(call);
             }
             Some(Wanted::Deliver { .. }) => unreachable!("no automation walks"),
             None => {}
@@ -136,7 +148,13 @@ impl Walk {
         if open.is_empty() || (own < 4 && self.dice.below(4) == 0) {
             let call =
                 ItemKind::ToolCall { name: self.dice.one_of(&["add", "nothing"]).to_owned(), provider_call_id: None };
-            let kinds = [ItemKind::Message, ItemKind::Message, ItemKind::Reasoning, ItemKind::Refusal, call];
+            let served = self.script.state.served_by("look").map(|served| ItemKind::ServedCall {
+                name: "look".to_owned(),
+                provider_call_id: None,
+                served: Box::new(served),
+            });
+            let served = served.unwrap_or_else(|| call.clone());
+            let kinds = [ItemKind::Message, ItemKind::Message, ItemKind::Reasoning, ItemKind::Refusal, call, served];
             let kind = self.dice.one_of(&kinds);
             return self.script.start(u32::try_from(own).unwrap(), kind);
         }
@@ -144,6 +162,10 @@ impl Walk {
         let index = id.ordinal;
         let delta = match self.dice.below(4) {
             0 => Delta::Done { index, opaque: None },
+            // No arguments are an object; anything else is refused before it is sent.
+            _ if self.script.shown.pieces.iter().any(|piece| piece.id == id && piece.is_served()) => {
+                Delta::Text { index, text: self.dice.one_of(&["", "", " ", "no"]).to_owned() }
+            }
             _ => {
                 Delta::Text { index, text: self.dice.one_of(&["a", "né", "日本", " ", "🦀 and more"]).to_owned() }
             }
@@ -219,7 +241,7 @@ impl Walk {
         let spec = Some(Arc::new(random_spec(&mut self.dice)));
         let items = self.script.state.unanswered.iter().map(result_item).collect();
         let delivery = self.dice.one_of(&DELIVERIES);
-        self.try_give(Command::Accept(Box::new(Accept { input: input(delivery, items), spec, head: None })));
+        self.try_give(Command::Accept(Box::new(Accept { input: input(delivery, items), spec, head: None, answers: Vec::new() })));
     }
 
     /// Does the runtime's and the client's part until nothing is left to do.
@@ -229,10 +251,13 @@ impl Walk {
                 return;
             }
             match self.script.state.phase() {
-                Phase::WaitingForClient => {
-                    let call = self.script.state.calls[0].call_id.clone();
-                    self.try_give(Command::ReturnCall { turn: None, result: result_item(&call) });
-                }
+                Phase::WaitingForClient => match self.script.state.calls.first().cloned() {
+                    Some(call) => {
+                        self.try_give(Command::ReturnCall { turn: None, result: result_item(&call.call_id) });
+                    }
+                    None => self.respond(),
+                },
+                Phase::Acting if self.script.wanted().is_none() => self.record_call(),
                 _ if self.script.wanted().is_some() => self.advance(),
                 _ if self.is_digest() => self.end_digest(),
                 _ => drop(self.script.record(Ok(finished()))),
@@ -241,6 +266,8 @@ impl Walk {
         panic!("the session never rests: {:?}", self.script.state.turn);
     }
 }
+
+mod served;
 
 fn finished() -> Finished {
     Finished { stop: Stop::End, usage: None, model: None, reported: Object::new() }
@@ -254,7 +281,8 @@ fn random_spec(dice: &mut Dice) -> Spec {
     let threshold_tokens = dice.one_of(&[None, Some(1), Some(160)]);
     let compaction = dice.one_of(&[None, Some(Compaction { threshold_tokens })]);
     let truncation = dice.one_of(&[Truncation::Disabled, Truncation::Auto]);
-    Spec { text, limits, compaction, truncation, ..spec(calls, interruption) }
+    let toolsets = dice.one_of(&[Vec::new(), vec![toolset(ApprovalRule::ByPolicy)]]).into();
+    Spec { text, limits, compaction, truncation, toolsets, ..spec(calls, interruption) }
 }
 
 #[test]
@@ -266,7 +294,7 @@ fn random_walks_keep_every_invariant_and_come_to_rest() {
                 walk.step();
             }
             walk.finish();
-            assert_eq!(deadline(&walk.script.state), None);
+            assert!(walk.script.state.awaited().next().is_some() || deadline(&walk.script.state).is_none());
             walk.script.journal.len()
         });
         assert!(walked.is_ok_and(|events| events > 40), "seed {seed}");

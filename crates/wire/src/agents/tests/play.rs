@@ -69,8 +69,16 @@ impl Play {
             model: None,
             reported: Object::new(),
         };
-        let envelope =
-            Envelope { command, at: Timestamp(self.at), session: self.session, shown: &self.shown, estimate: &receipt };
+        let envelope = Envelope {
+            command,
+            at: Timestamp(self.at),
+            session: self.session,
+            shown: &self.shown,
+            estimate: &receipt,
+            actor: &Principal(Arc::from("tester")),
+            epoch: Epoch(1),
+            rulings: &self.rulings,
+        };
         let decision = decide(&self.state, envelope).unwrap();
         for event in decision.events {
             let sequence = self.state.sequence.next();

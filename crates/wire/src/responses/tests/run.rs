@@ -76,6 +76,9 @@ impl Run {
             session: self.state.session,
             shown: &self.shown,
             estimate: &estimate,
+            actor: &Principal(Arc::from("tester")),
+            epoch: Epoch(1),
+            rulings: &self.rulings,
         };
         let decision = decide(&self.state, envelope).unwrap();
         for (sequence, event) in (self.state.sequence.0 + 1..).map(Sequence).zip(decision.events) {
