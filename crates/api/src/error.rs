@@ -162,6 +162,17 @@ impl From<Refusal> for Error {
                 let calls: Vec<_> = calls.iter().map(|call| call.0.as_str()).collect();
                 Self::invalid(format!("No tool output found for function call {}.", calls.join(", ")))
             }
+            Refusal::ApprovalNotOpen(_) => {
+                Self::conflict("Nobody is asked this, or it was answered before.").with_code("approval_not_open")
+            }
+            Refusal::NotApprover(approvers) => {
+                let message = format!("Only these may answer: {}.", approvers.join(", "));
+                Self::new(StatusCode::FORBIDDEN, "permission_error", message).with_code("not_an_approver")
+            }
+            Refusal::NotUnknown(_) => {
+                let message = "There is no such call, or its outcome is known.";
+                Self::conflict(message).with_code("outcome_known")
+            }
             Refusal::TooMany(what) => Self::invalid(format!("Too many: {what}.")).with_code("limit_reached"),
             Refusal::Invalid(message) => Self::invalid(message),
             Refusal::NotKept => {

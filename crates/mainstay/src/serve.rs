@@ -158,6 +158,8 @@ fn parts(
         clock: Arc::new(clock::System),
         tasks: Tasks::default(),
         deployments: deployments(config, offers)?,
+        hands: mainstay_runtime::hands::Hands::default(),
+        judge: Arc::new(mainstay_runtime::hands::StandardJudge),
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,

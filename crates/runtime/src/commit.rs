@@ -87,6 +87,7 @@ impl Driver {
             if let Some(context) = &mut self.context {
                 context.apply(self.session, sequence, &event);
             }
+            self.note_intents(sequence, &event);
             let cursor = Cursor { sequence, ordinal: 0 };
             moments.push(Moment { cursor, what: What::Event(event, self.state.active_at) });
         }
@@ -96,6 +97,7 @@ impl Driver {
         self.inner.hub.publish(self.session, moments);
         self.last_shown = self.next_ordinal.saturating_sub(1);
         self.follow_inference();
+        self.follow_calls();
         if tells {
             self.inner.outbox.wake();
         }

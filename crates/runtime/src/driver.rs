@@ -3,6 +3,7 @@
 
 mod command;
 mod compaction;
+mod effect;
 mod inference;
 mod take_over;
 
@@ -19,7 +20,7 @@ use mainstay_session::{
     turn::{self, Wanted},
 };
 use mainstay_store::seam::Idempotency;
-use mainstay_vocabulary::{Principal, SessionId, Tenant, Timestamp, inference::Finished};
+use mainstay_vocabulary::{Principal, Sequence, SessionId, Tenant, Timestamp, inference::Finished};
 use tokio::sync::{mpsc, oneshot};
 
 use self::inference::{Running, next_steps};
@@ -30,6 +31,7 @@ use crate::{
     fault::{Bug, Point},
     journal::Journal,
     meter,
+    perform::call::Calls,
     prompt::Prompt,
     task::{Stage, TaskKind},
 };
@@ -85,6 +87,10 @@ pub(crate) struct Driver {
     prompt: Prompt,
     shown: Assembly,
     running: Option<Running>,
+    /// Tools that are listed and calls that are made.
+    calls: Calls,
+    /// Calls whose intents are committed and that are to be made: their `CallOpened` and `CallIntended`.
+    intended: Vec<(Sequence, Sequence)>,
     /// The ordinal of the last delta that followers have seen.
     pub(crate) last_shown: u64,
     is_stale: bool,
@@ -120,6 +126,8 @@ impl Driver {
             prompt: Prompt::default(),
             shown: Assembly::default(),
             running: None,
+            calls: Calls::default(),
+            intended: Vec::new(),
             last_shown: 0,
             is_stale: false,
             deliver_at: Timestamp(0),
@@ -147,7 +155,7 @@ impl Driver {
             {
                 return self.refuse_all(&error);
             }
-            if self.running.is_none() && !self.inner.leases.is_serving(self.session.shard()) {
+            if self.is_at_rest() && !self.inner.leases.is_serving(self.session.shard()) {
                 // The shard is about to be another node's: what waits is still taken, nothing new begins.
                 match self.inbox.try_recv() {
                     Ok(message) => self.take(message).await,
@@ -176,6 +184,7 @@ impl Driver {
                     None => return,
                 },
                 steps = next_steps(&mut self.running) => self.take_steps(steps).await,
+                back = self.calls.next() => self.take_back(back).await,
                 () = tokio::time::sleep(sleep) => {
                     if self.rests() && !self.is_due() && self.inner.retire(self.session, &self.inbox) {
                         return;
@@ -190,11 +199,15 @@ impl Driver {
         if self.is_due() {
             self.own(Command::CheckDeadline, (Point::OutcomeDecided, Point::OutcomeCommitted)).await;
         }
+        self.dispatch();
         while self.running.is_none() && !self.is_stale && self.may_begin() {
             match turn::next(&self.state) {
                 None => break,
-                Some(Wanted::Infer { not_before: Some(at) } | Wanted::Compact { not_before: Some(at) })
-                    if at > self.inner.clock.now() =>
+                Some(
+                    Wanted::Infer { not_before: Some(at) }
+                    | Wanted::Compact { not_before: Some(at) }
+                    | Wanted::Call { not_before: Some(at), .. },
+                ) if at > self.inner.clock.now() =>
                 {
                     break;
                 }
@@ -204,6 +217,12 @@ impl Driver {
                 Some(Wanted::Infer { .. }) => self.begin().await?,
                 Some(Wanted::Compact { .. }) => self.compact().await?,
                 Some(Wanted::Truncate) => self.truncate().await?,
+                Some(Wanted::ListTools { .. }) if self.calls.is_listing() => break,
+                Some(Wanted::ListTools { toolset }) => self.list_tools(toolset),
+                Some(Wanted::Call { call, .. }) => {
+                    self.begin_call(call).await?;
+                    self.dispatch();
+                }
                 Some(Wanted::Deliver { .. }) if self.deliver_at > self.inner.clock.now() => break,
                 Some(Wanted::Deliver { invocation }) => self.deliver(invocation).await,
             }
@@ -221,7 +240,12 @@ impl Driver {
     }
 
     fn rests(&self) -> bool {
-        self.running.is_none() && !self.state.is_open()
+        self.is_at_rest() && !self.state.is_open()
+    }
+
+    /// Whether nothing is under way.
+    fn is_at_rest(&self) -> bool {
+        self.running.is_none() && self.calls.is_empty()
     }
 
     fn time_to_sleep(&self) -> Duration {
@@ -232,9 +256,11 @@ impl Driver {
             return LINGER;
         }
         let retry = match turn::next(&self.state) {
-            Some(Wanted::Infer { not_before } | Wanted::Compact { not_before }) => not_before,
+            Some(
+                Wanted::Infer { not_before } | Wanted::Compact { not_before } | Wanted::Call { not_before, .. },
+            ) => not_before,
             Some(Wanted::Deliver { .. }) => Some(self.deliver_at),
-            Some(Wanted::Incorporate | Wanted::Truncate) | None => None,
+            Some(Wanted::Incorporate | Wanted::Truncate | Wanted::ListTools { .. }) | None => None,
         };
         let until = [turn::deadline(&self.state), retry].into_iter().flatten().min();
         let Some(until) = until else {
@@ -246,10 +272,24 @@ impl Driver {
         Duration::from_millis(left.max(1)).min(if self.rests() { LINGER } else { MAX_SLEEP })
     }
 
+    /// Decides a command of the runtime itself.
     fn decide(&self, command: Command) -> Result<Box<Decision>, Refusal> {
+        self.decide_as(&Principal(Arc::from(RUNTIME)), command)
+    }
+
+    fn decide_as(&self, actor: &Principal, command: Command) -> Result<Box<Decision>, Refusal> {
         let estimate = self.estimate(None);
-        let at = self.inner.clock.now();
-        let envelope = Envelope { command, at, session: self.session, shown: &self.shown, estimate: &estimate };
+        let rulings = self.rulings(&command, actor);
+        let envelope = Envelope {
+            command,
+            at: self.inner.clock.now(),
+            session: self.session,
+            shown: &self.shown,
+            estimate: &estimate,
+            actor,
+            epoch: self.inner.leases.epoch(self.session.shard()).unwrap_or_default(),
+            rulings: &rulings,
+        };
         turn::decide(&self.state, envelope).map(Box::new)
     }
 

@@ -22,6 +22,7 @@ use crate::{
     fault::Faults,
     follow::Follow,
     gateway::book::Gateway,
+    hands::{Hands, Judge},
     hub::Hub,
     journal::Journal,
     lease::Leases,
@@ -131,6 +132,10 @@ pub struct Parts {
     pub keys: Keys,
     /// Bounds of a turn where an agent sets none.
     pub limits: Limits,
+    /// Where tools are found.
+    pub hands: Hands,
+    /// Says whether calls may be made.
+    pub judge: Arc<dyn Judge>,
     /// Where events of sessions are sent, and what the wires know of them.
     pub outlets: Outlets,
     /// How other nodes on the same store are reached, and this one by them; `None` where the store is this process's.
@@ -159,6 +164,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: Tasks,
     pub(crate) deployments: Deployments,
+    pub(crate) hands: Hands,
+    pub(crate) judge: Arc<dyn Judge>,
     pub(crate) faults: Faults,
     pub(crate) gateway: Gateway,
     pub(crate) outbox: Outbox,
@@ -202,6 +209,8 @@ impl Engine {
             clock: parts.clock,
             tasks: parts.tasks,
             deployments: parts.deployments,
+            hands: parts.hands,
+            judge: parts.judge,
             faults: parts.faults,
             gateway: Gateway::new(first_number),
             outbox: Outbox::new(parts.outlets)?,
@@ -392,7 +401,9 @@ impl Engine {
         membership::hand_over(&self.inner, DRAIN).await;
         tasks.advance(Stage::Draining);
         let idle = async {
-            while tasks.running(TaskKind::Inference) > 0 || self.inner.gateway.waiting() > 0 {
+            while tasks.running(TaskKind::Inference) > 0
+                || tasks.running(TaskKind::Tool) > 0
+                || self.inner.gateway.waiting() > 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

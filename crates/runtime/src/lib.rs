@@ -15,6 +15,7 @@ mod error;
 pub mod fault;
 mod follow;
 pub mod gateway;
+pub mod hands;
 mod hub;
 mod journal;
 mod lease;

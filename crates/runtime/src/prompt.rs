@@ -18,7 +18,10 @@ impl Prompt {
     /// Takes in what the context has gained; starts anew with another context epoch.
     pub(crate) fn extend(&mut self, state: &State, context: &Context) {
         if self.epoch != state.context_epoch || self.items > context.items.len() {
-            let spec = serde_json::to_vec(&*state.spec).unwrap_or_default();
+            let mut spec = serde_json::to_vec(&*state.spec).unwrap_or_default();
+            if !state.listed.is_empty() {
+                spec.extend(serde_json::to_vec(&*state.offered()).unwrap_or_default());
+            }
             let bytes = state.spec.instructions.as_ref().map_or(0, |text| text.len() as u64);
             *self = Self { epoch: state.context_epoch, items: 0, digest: hash(&[0; 32], &spec), bytes };
         }

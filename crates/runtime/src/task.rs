@@ -28,13 +28,15 @@ pub enum TaskKind {
     Handover,
     /// Hears from another node what one of its sessions shows.
     Relay,
+    /// Lists a toolset or makes one call of a tool. Ends with its session's driver.
+    Tool,
 }
 
 impl TaskKind {
     /// Most tasks of this kind at once: memory is bounded by them.
     pub const fn limit(self) -> usize {
         match self {
-            Self::Session | Self::Inference => 50_000,
+            Self::Session | Self::Inference | Self::Tool => 50_000,
             Self::Connection => 20_000,
             Self::Gateway => 10_000,
             Self::Recovery => 4,
@@ -53,7 +55,7 @@ pub struct Tasks(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    slots: [Arc<Semaphore>; 9],
+    slots: [Arc<Semaphore>; 10],
     stop: watch::Sender<Stage>,
 }
 
@@ -74,8 +76,8 @@ pub struct Exhausted;
 
 impl Default for Tasks {
     fn default() -> Self {
-        use TaskKind::{Connection, Gateway, Handover, Inference, Membership, Recovery, Relay, Session, Webhook};
-        let slots = [Session, Inference, Connection, Recovery, Gateway, Webhook, Membership, Handover, Relay]
+        use TaskKind::{Connection, Gateway, Handover, Inference, Membership, Recovery, Relay, Session, Tool, Webhook};
+        let slots = [Session, Inference, Connection, Recovery, Gateway, Webhook, Membership, Handover, Relay, Tool]
             .map(|kind| Arc::new(Semaphore::new(kind.limit())));
         Self(Arc::new(Inner { slots, stop: watch::Sender::new(Stage::Serving) }))
     }

@@ -34,7 +34,7 @@ impl Driver {
             Message::Command(ask) => {
                 let Ask { caller, command, idempotency, reply } = *ask;
                 if self.inner.faults.has(Bug::AckBeforeCommit) {
-                    if let Ok(decision) = self.decide(command.clone()) {
+                    if let Ok(decision) = self.decide_as(&caller.principal, command.clone()) {
                         let state = Arc::new(decision.after);
                         let _ = reply.send(Ok(self.accepted(state, self.state.sequence)));
                     }
@@ -81,7 +81,7 @@ impl Driver {
                 return Err(Refusal::NotKept.into());
             }
             let before = self.state.sequence;
-            let decision = match self.decide(command.clone()) {
+            let decision = match self.decide_as(&caller.principal, command.clone()) {
                 Ok(decision) => decision,
                 Err(refusal) => return self.refused(refusal, idempotency.as_ref()).await,
             };

@@ -128,6 +128,7 @@ impl Driver {
         let limit = open.and_then(|open| open.intended.route.max_output_tokens);
         let continued = turn.and_then(|turn| turn.continued.as_ref());
         let mut request = request_of(spec, self.context.as_ref().map(Context::render).unwrap_or_default());
+        request.tools = self.state.offered();
         request.upstream_model.clone_from(&deployment.upstream_model);
         request.deployment.clone_from(&deployment.name);
         request.prefix = continued.map(|continued| continued.text.to_string());
@@ -199,7 +200,19 @@ impl Driver {
                 _ => {}
             }
         }
+        self.tell_served(&mut delta);
         Some(Shown { intent, delta })
+    }
+
+    /// Marks a call that the runtime runs.
+    fn tell_served(&self, delta: &mut Delta) {
+        let Delta::Started { kind, .. } = delta else { return };
+        if let ItemKind::ToolCall { name, provider_call_id } = kind
+            && let Some(served) = self.state.served_by(name)
+        {
+            let (name, provider_call_id) = (std::mem::take(name), provider_call_id.take());
+            *kind = ItemKind::ServedCall { name, provider_call_id, served: Box::new(served) };
+        }
     }
 
     /// Adds deltas to what was shown; they stand after the last event.

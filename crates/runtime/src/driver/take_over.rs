@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use mainstay_session::{Command, Event, assembly::Assembly, command::Decision, spec::Retention};
+use mainstay_session::{
+    Command, Event,
+    assembly::Assembly,
+    command::Decision,
+    effect::{Effect, Stage},
+    spec::Retention,
+};
 use mainstay_vocabulary::Sequence;
 
 use super::Driver;
@@ -24,9 +30,16 @@ impl Driver {
             self.take_over(loaded);
         }
         self.follow_inference();
+        self.follow_calls();
+        self.intended.clear();
         let epoch = self.inner.leases.epoch(self.session.shard())?;
         if self.state.outgoing.values().any(|outgoing| outgoing.epoch < epoch) {
             return self.recover().await;
+        }
+        let running = self.calls.intents();
+        let is_lost = |effect: &Effect| matches!(effect.stage, Stage::Running { intent, .. } if !running.contains(&intent));
+        if self.state.effects.values().any(is_lost) && !self.inner.faults.has(Bug::NoRecovery) {
+            self.recover().await?;
         }
         let Some(turn) = &self.state.turn else { return Ok(()) };
         let open = turn.inference.as_ref().map(|open| open.intent);
@@ -80,7 +93,7 @@ impl Driver {
             self.ensure_prompt().await?;
         }
         let epoch = self.inner.leases.epoch(self.session.shard())?;
-        let decided = self.decide(Command::Recover { epoch });
+        let decided = self.decide(Command::Recover { epoch, running: self.calls.intents() });
         let Ok(mut decision) = decided else { return Ok(()) };
         if self.inner.faults.has(Bug::BookedTwice) {
             book_again(&mut decision);

@@ -74,6 +74,8 @@ impl House {
             clock,
             tasks: Tasks::default(),
             deployments,
+            hands: mainstay_runtime::hands::Hands::default(),
+            judge: Arc::new(mainstay_runtime::hands::StandardJudge),
             keys: Keys::default(),
             limits: mainstay_session::spec::Limits::default(),
             outlets,

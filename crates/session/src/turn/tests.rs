@@ -1,6 +1,7 @@
 //! Tests of deciding, by subject. `script` applies decisions as the runtime does and checks what must always hold.
 
 mod accept;
+mod approval;
 mod automation;
 mod begin;
 mod call;
@@ -9,6 +10,7 @@ mod compaction;
 mod create;
 mod deadline;
 mod edit;
+mod effect;
 mod file;
 mod gateway;
 mod inference;

@@ -88,6 +88,8 @@ pub(super) async fn begin(world: &Shared, net: Option<&Net>) -> Option<Clients> 
             clock: clock.clone(),
             tasks: tasks.clone(),
             deployments,
+            hands: mainstay_runtime::hands::Hands::default(),
+            judge: Arc::new(mainstay_runtime::hands::StandardJudge),
             keys: Keys::default(),
             limits: Limits::default(),
             outlets: mainstay_runtime::webhook::Outlets::default(),

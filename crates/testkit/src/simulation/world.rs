@@ -409,5 +409,11 @@ const fn name(event: &Event) -> &'static str {
         Event::AutomationSaved(_) | Event::AutomationPaused { .. } | Event::AutomationResumed { .. } => "automation ",
         Event::InvocationBegun(_) | Event::InvocationEnded { .. } => "invocation ",
         Event::WebhooksSettled(_) => "webhooks ",
+        Event::ToolsListed(_) => "tools ",
+        Event::CallIntended(_) => "call-intent ",
+        Event::CallLost(_) => "call-lost ",
+        Event::ApprovalAsked(_) => "asked ",
+        Event::ApprovalAnswered(_) => "answered ",
+        Event::CallResolved(_) => "resolved ",
     }
 }

@@ -131,7 +131,7 @@ impl Reply {
             Some(ItemKind::Reasoning | ItemKind::ReasoningSummary) => {
                 Change { reasoning_content: Some(text), ..Change::default() }
             }
-            Some(ItemKind::ToolCall { .. }) => {
+            Some(ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. }) => {
                 let number = self.calls.iter().find(|(known, _)| *known == index).map_or(0, |(_, number)| *number);
                 let function = FunctionChange { name: None, arguments: text };
                 let call = CallChange { index: number, id: None, kind: None, function };

@@ -304,7 +304,7 @@ impl View {
                 let kind = match kind {
                     ItemKind::Message | ItemKind::Refusal => "agent.message",
                     ItemKind::Reasoning | ItemKind::ReasoningSummary => "agent.thinking",
-                    ItemKind::ToolCall { .. } => return,
+                    ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => return,
                 };
                 if kind == "agent.message" {
                     self.messages.insert(item);

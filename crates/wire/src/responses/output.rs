@@ -57,6 +57,10 @@ impl Output {
         self.status = status;
     }
 
+    pub(super) const fn is_raw(&self) -> bool {
+        self.raw.is_some()
+    }
+
     pub(super) fn raw_mut(&mut self) -> Option<&mut Value> {
         self.raw.as_mut()
     }

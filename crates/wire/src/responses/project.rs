@@ -305,7 +305,7 @@ impl View {
     fn end(&mut self, ended: &TurnEnded, at: Timestamp) {
         for index in 0..self.output.len() {
             match self.output[index].status {
-                ItemStatus::InProgress if self.output[index].raw_mut().is_some() => self.cut_served(index),
+                ItemStatus::InProgress if self.output[index].is_raw() => self.cut_served(index),
                 ItemStatus::InProgress => self.close(index, ItemStatus::Incomplete),
                 ItemStatus::Completed | ItemStatus::Incomplete => {}
             }

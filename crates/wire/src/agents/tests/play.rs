@@ -4,12 +4,13 @@ use mainstay_session::{
     Command, Envelope, State,
     assembly::Assembly,
     command::{Begin, RecordInference},
+    effect::Ruling,
     event::{Receipt, Route},
     feed::{self, Cursor, Moment, Recorded, Shown, Slice, What},
     turn::{Wanted, decide, next},
 };
 use mainstay_vocabulary::{
-    Epoch, ItemKind, Object, Sequence, SessionId, Shard, Timestamp, Usage,
+    Epoch, ItemKind, Object, Principal, Sequence, SessionId, Shard, Timestamp, Usage,
     inference::{Delta, Failure, FailureKind, Finished, Stop},
     usage::Booking,
 };
@@ -37,6 +38,8 @@ pub(crate) struct Play {
     ordinal: u64,
     at: u64,
     continues_prefix: bool,
+    /// What policies answer to calls that people answer.
+    pub(crate) rulings: Vec<(Sequence, Ruling)>,
 }
 
 impl Play {
@@ -53,6 +56,7 @@ impl Play {
             ordinal: 1,
             at: 1_000_000,
             continues_prefix,
+            rulings: Vec::new(),
         };
         let create =
             CreateSession::read(object(body)).unwrap().command(None, mainstay_session::spec::Limits::default());

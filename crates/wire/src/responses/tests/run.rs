@@ -7,13 +7,14 @@ use mainstay_session::{
     assembly::Assembly,
     command::{Begin, Create, Envelope, RecordCompaction, RecordInference},
     compaction::Stays,
+    effect::Ruling,
     event::{Created, Delivery, Input, Kind, Receipt, Route, TurnOptions},
     feed::{Cursor, Moment, Recorded, Shown, What},
     spec::{CallMode, Interruption},
     turn::decide,
 };
 use mainstay_vocabulary::{
-    Content, Epoch, Item, ItemKind, Object, Role, Sequence, SessionId, Shard, Timestamp, TurnId, Usage,
+    Content, Epoch, Item, ItemKind, Object, Principal, Role, Sequence, SessionId, Shard, Timestamp, TurnId, Usage,
     inference::{Delta, Failure, FailureKind, Finished, Stop},
     usage::Booking,
 };
@@ -31,6 +32,8 @@ pub(super) struct Run {
     at: u64,
     continues_prefix: bool,
     options: TurnOptions,
+    /// What policies answer to calls that people answer.
+    pub(super) rulings: Vec<(Sequence, Ruling)>,
 }
 
 pub(super) const USAGE: Usage = Usage { input: 11, cached_input: 2, cache_write: 0, output: 7, reasoning: 3 };
@@ -45,7 +48,7 @@ impl Run {
         let options = TurnOptions { echo, ..TurnOptions::default() };
         let (live, journal, shown) = (Vec::new(), Vec::new(), Assembly::default());
         let mut run =
-            Self { state, live, journal, shown, ordinal: 1, at: 1_700_000_000_000, continues_prefix, options };
+            Self { state, live, journal, shown, ordinal: 1, at: 1_700_000_000_000, continues_prefix, options, rulings: Vec::new() };
         run.create();
         run
     }

@@ -65,7 +65,11 @@ pub(crate) fn ruling(verdict: Verdict, version: &str, terms: Terms) -> Ruling {
 impl Script {
     /// A session whose model has called `look`, of this class, so many times; the calls are opened.
     pub(crate) fn calling(calls: CallMode, class: EffectClass, count: u32) -> (Self, Vec<Sequence>) {
-        let mut script = Self::asked(serving(calls));
+        Self::calling_with(serving(calls), class, count)
+    }
+
+    pub(crate) fn calling_with(spec: Spec, class: EffectClass, count: u32) -> (Self, Vec<Sequence>) {
+        let mut script = Self::asked(spec);
         script.give(Command::RecordListing { toolset: "srv".to_owned(), result: Ok(listing(&[("look", class)])) });
         script.give(super::begin(false));
         for index in 0..count {
