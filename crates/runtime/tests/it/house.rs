@@ -5,6 +5,7 @@ use std::{fs, sync::Arc};
 use mainstay_providers::{Kind as ProviderKind, Settings, Timeouts, build};
 use mainstay_runtime::{
     Caller, Cluster, Engine, Follow, Keys, Parts, clock, entropy,
+    hands::{Hands, StandardJudge},
     route::{Deployment, Deployments},
     task::Tasks,
     webhook::Outlets,
@@ -26,12 +27,18 @@ pub(crate) struct House {
     pub(crate) engine: Arc<Engine>,
     pub(crate) caller: Caller,
     script: &'static str,
+    hands: Hands,
 }
 
 impl House {
     /// An engine over an empty store whose only model, `m`, plays `script`.
     pub(crate) async fn new(script: &'static str) -> Self {
         Self::over(Arc::new(Memory::default()), script).await
+    }
+
+    /// The same, with tools.
+    pub(crate) async fn with_hands(store: Arc<dyn Store>, script: &'static str, hands: Hands) -> Self {
+        Self::equipped(store, script, (Outlets::default(), None), (start_of_time(), hands)).await
     }
 
     /// The same, with somewhere to send events.
@@ -52,7 +59,7 @@ impl House {
     /// Another engine over the same store; the old one is stopped without a word.
     pub(crate) async fn restarted(self) -> Self {
         self.engine.tasks().advance(mainstay_runtime::task::Stage::Stopped);
-        Self::over(self.store, self.script).await
+        Self::with_hands(self.store, self.script, self.hands).await
     }
 
     pub(crate) async fn over(store: Arc<dyn Store>, script: &'static str) -> Self {
@@ -65,6 +72,15 @@ impl House {
         (outlets, cluster): (Outlets, Option<Cluster>),
         clock: Arc<dyn clock::Clock>,
     ) -> Self {
+        Self::equipped(store, script, (outlets, cluster), (clock, Hands::default())).await
+    }
+
+    async fn equipped(
+        store: Arc<dyn Store>,
+        script: &'static str,
+        (outlets, cluster): (Outlets, Option<Cluster>),
+        (clock, hands): (Arc<dyn clock::Clock>, Hands),
+    ) -> Self {
         let mut deployments = Deployments::default();
         deployments.add("m", deployment(script));
         let parts = Parts {
@@ -74,8 +90,8 @@ impl House {
             clock,
             tasks: Tasks::default(),
             deployments,
-            hands: mainstay_runtime::hands::Hands::default(),
-            judge: Arc::new(mainstay_runtime::hands::StandardJudge),
+            hands: hands.clone(),
+            judge: Arc::new(StandardJudge),
             keys: Keys::default(),
             limits: mainstay_session::spec::Limits::default(),
             outlets,
@@ -84,7 +100,7 @@ impl House {
         };
         let engine = Engine::start(parts).await.unwrap();
         let caller = Caller { tenant: Tenant(Arc::from("t")), principal: Principal(Arc::from("p")) };
-        Self { store, engine, caller, script }
+        Self { store, engine, caller, script, hands }
     }
 
     /// Begins a session with an input and follows it from its first event.

@@ -7,6 +7,7 @@ mod compaction;
 mod fault;
 mod faulty;
 mod gateway;
+mod hands;
 mod house;
 mod turn;
 mod webhook;
