@@ -29,7 +29,7 @@ pub(crate) use environment::Environment;
 pub(crate) use origin::{Origin, Origins};
 pub(crate) use price::Price;
 pub(crate) use print::{Arguments as PrintArguments, print};
-pub(crate) use shape::{Deployment, File, Provider, Secret, Server, Store, Webhook};
+pub(crate) use shape::{Deployment, File, McpServer, Provider, Secret, Server, Store, Webhook};
 
 /// The one source of defaults, and of their documentation.
 const DEFAULTS: &str = include_str!("config.default.toml");

@@ -7,6 +7,7 @@ mod config;
 mod deployments;
 mod doctor;
 mod faults;
+mod hands;
 mod init;
 mod key;
 mod keyring;

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, key, keyring,
+    faults, hands, key, keyring,
     offer::{self, Offers, Reach},
     server_file, stores,
 };
@@ -158,7 +158,7 @@ fn parts(
         clock: Arc::new(clock::System),
         tasks: Tasks::default(),
         deployments: deployments(config, offers)?,
-        hands: mainstay_runtime::hands::Hands::default(),
+        hands: hands::of(config)?,
         judge: Arc::new(mainstay_runtime::hands::StandardJudge),
         keys: keys(config, first_key)?,
         limits: config.file.limits,

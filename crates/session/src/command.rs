@@ -263,6 +263,9 @@ pub enum CallFailed {
 /// A person's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Respond {
+    /// The session that asked, as the client says; `None` where it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<SessionId>,
     /// The sequence of the `ApprovalAsked`, or of the `CallLost` that left an outcome unknown.
     pub approval: Sequence,
     /// What.

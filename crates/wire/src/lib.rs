@@ -16,4 +16,5 @@ pub mod query;
 pub mod responses;
 pub mod stateless;
 mod tier;
+mod toolset;
 pub mod webhook;

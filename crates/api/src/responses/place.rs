@@ -60,6 +60,7 @@ pub(super) async fn start(engine: &Engine, caller: &Caller, wanted: Wanted) -> R
         let follow = engine.follow(caller, accepted.session, mainstay_runtime::From::After(before)).await?;
         return Ok(Started { head: wish.head(&accepted).await?, follow, replayed: true });
     }
+    wish.check_answers(near)?;
     let sent = match (before, wish.request.conversation, wish.request.options.previous) {
         (Some(items), ..) => wish.create(Create { items, ..wish.fresh() }).await,
         (None, Some(conversation), _) => wish.in_conversation(conversation).await,
@@ -122,7 +123,19 @@ impl Wish<'_> {
 
     async fn append(&self, session: SessionId, head: Option<TurnId>) -> Result<(Accepted, Follow), Refused> {
         let spec = Some(Arc::clone(&self.request.spec));
-        self.send(session, Command::Accept(Box::new(Accept { input: self.input(), spec, head, answers: Vec::new() }))).await
+        let answers = self.request.answers.clone();
+        self.send(session, Command::Accept(Box::new(Accept { input: self.input(), spec, head, answers }))).await
+    }
+
+    /// What people answer here must have been asked in the session that goes on.
+    fn check_answers(&self, session: Option<SessionId>) -> Result<(), Error> {
+        match self.request.answers.iter().find(|answer| answer.session != session) {
+            None => Ok(()),
+            Some(_) => {
+                let message = "The approval was not asked for by the response or conversation that is gone on with.";
+                Err(Error::invalid(message).with_code("approval_not_open").with_param("input"))
+            }
+        }
     }
 
     async fn in_conversation(&self, conversation: SessionId) -> Result<(Accepted, Follow), Error> {
@@ -150,7 +163,11 @@ impl Wish<'_> {
         let parent = previous_session(self.engine, self.caller, previous).await?;
         if parent.kind == Kind::Response && !self.request.is_ephemeral() {
             match self.append(previous.session, Some(previous)).await {
-                Err(Refused::Refused(Refusal::NotHead | Refusal::Busy)) => {}
+                Err(Refused::Refused(Refusal::NotHead | Refusal::Busy)) if self.request.answers.is_empty() => {}
+                // Answers belong to the head: a fork inherits no question.
+                Err(Refused::Refused(Refusal::NotHead)) => {
+                    return Err(Error::from(Refusal::ApprovalNotOpen(previous.sequence)).with_param("input"));
+                }
                 other => return other.map_err(as_error),
             }
         }

@@ -1,6 +1,7 @@
 //! The shape of a configuration file: what may be said, under which names. Nothing here reads, merges or checks.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -9,7 +10,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use mainstay_providers::Timeouts;
 use mainstay_session::spec::Limits;
-use mainstay_vocabulary::place::{Evidence, Place};
+use mainstay_vocabulary::{
+    place::{Evidence, Place},
+    tool::EffectClass,
+};
 use serde::Deserialize;
 
 use super::{Environment, price::Price};
@@ -26,6 +30,7 @@ pub(crate) struct File {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Phases,
     pub(crate) keys: Keys,
+    pub(crate) egress: Egress,
     pub(crate) models: models::Settings,
     #[serde(default)]
     pub(crate) provider: Vec<Provider>,
@@ -35,6 +40,8 @@ pub(crate) struct File {
     pub(crate) key: Vec<Key>,
     #[serde(default)]
     pub(crate) webhook: Vec<Webhook>,
+    #[serde(default)]
+    pub(crate) mcp: Vec<McpServer>,
     /// More models than the catalogue has, and mirrors of those that it has.
     #[serde(default)]
     pub(crate) model: Vec<models::Entry>,
@@ -194,6 +201,31 @@ pub(crate) struct Webhook {
     pub(crate) tenant: String,
 }
 
+/// What tools may reach.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Egress {
+    pub(crate) any_server: bool,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) private: Vec<String>,
+}
+
+/// An MCP server that agents may name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct McpServer {
+    pub(crate) name: String,
+    pub(crate) url: Option<String>,
+    #[serde(default)]
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) bearer: Option<Secret>,
+    pub(crate) command: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) classes: BTreeMap<String, EffectClass>,
+}
+
 fn first_tenant() -> String {
     "default".to_owned()
 }
@@ -271,6 +303,7 @@ impl File {
         let of_providers = self.provider.iter_mut().filter_map(|provider| provider.api_key.as_mut());
         let secrets = of_providers.chain(self.key.iter_mut().map(|key| &mut key.key));
         let secrets = secrets.chain(self.webhook.iter_mut().map(|webhook| &mut webhook.secret));
+        let secrets = secrets.chain(self.mcp.iter_mut().filter_map(|server| server.bearer.as_mut()));
         let secrets = secrets.chain(self.keys.master_key.iter_mut());
         secrets.for_each(|secret| secret.relative_to(folder));
         self.model.iter_mut().for_each(|model| model.relative_to(folder));

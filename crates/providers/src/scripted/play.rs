@@ -54,7 +54,7 @@ impl<'a> Scene<'a> {
             top_logprobs: request.sampling.top_logprobs,
             last_user_text: users().next_back().map(text_of).unwrap_or_default(),
             turn: users().count(),
-            is_after_tool: matches!(request.input.last().map(|item| &**item), Some(Item::ToolResult { .. })),
+            is_after_tool: matches!(last_shown(request), Some(Item::ToolResult { .. })),
             input_bytes: (instructions.len() + prefix + items) as u64,
         }
     }
@@ -85,6 +85,11 @@ fn texts(content: &[Content]) -> impl Iterator<Item = &str> {
         Content::Text(text) | Content::Refusal(text) => Some(text.as_str()),
         Content::Image { .. } | Content::File { .. } | Content::Other(_) => None,
     })
+}
+
+/// The last item that a model is shown.
+fn last_shown(request: &Request) -> Option<&Item> {
+    request.input.iter().rev().map(|item| &**item).find(|item| !matches!(item, Item::Other(_)))
 }
 
 fn text_of(content: &[Content]) -> String {

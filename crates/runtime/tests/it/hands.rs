@@ -127,7 +127,7 @@ async fn many_answers_to_one_question_make_one_call() {
     assert_eq!(till.asked.load(Ordering::SeqCst), 0);
     let (_, approval) = asked(&house, session).await;
     let respond = || {
-        let respond = Respond { approval, answer: Answer::Approve { arguments: None }, reason: None };
+        let respond = Respond { session: None, approval, answer: Answer::Approve { arguments: None }, reason: None };
         house.engine.submit(&house.caller, session, Command::Respond(respond), None)
     };
     let answers = futures_util::future::join_all((0..32).map(|_| respond())).await;
@@ -146,7 +146,7 @@ async fn a_question_survives_a_restart_and_is_spent_once() {
     until(&mut follow, |event| matches!(event, Event::ApprovalAsked(_))).await;
     let (_, approval) = asked(&house, session).await;
     let house = house.restarted().await;
-    let respond = Respond { approval, answer: Answer::Approve { arguments: None }, reason: None };
+    let respond = Respond { session: None, approval, answer: Answer::Approve { arguments: None }, reason: None };
     house.engine.submit(&house.caller, session, Command::Respond(respond), None).await.unwrap();
     let mut follow = house.engine.follow(&house.caller, session, From::Start).await.unwrap();
     until_end(&mut follow).await;
@@ -189,7 +189,7 @@ async fn what_was_not_sent_is_tried_again_and_what_was_lost_is_not() {
     until(&mut follow, lost).await;
     assert_eq!(till.asked.load(Ordering::SeqCst), 2);
     let (_, approval) = asked(&house, session).await;
-    let respond = Respond { approval, answer: Answer::Deny, reason: None };
+    let respond = Respond { session: None, approval, answer: Answer::Deny, reason: None };
     house.engine.submit(&house.caller, session, Command::Respond(respond), None).await.unwrap();
     let rest = until_end(&mut follow).await;
     assert!(rest.iter().any(|moment| matches!(&moment.what,

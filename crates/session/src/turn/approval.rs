@@ -18,8 +18,11 @@ const MAX_DELEGATES: usize = 64;
 const MAX_REASON: usize = 8_192;
 
 pub(super) fn respond(draft: &mut Draft<'_>, respond: Respond) -> Result<(), Refusal> {
-    let Respond { approval, answer, reason } = respond;
+    let Respond { session, approval, answer, reason } = respond;
     check_reason(reason.as_ref())?;
+    if session.is_some_and(|session| session != draft.state.session) {
+        return Err(Refusal::ApprovalNotOpen(approval));
+    }
     let found = draft.state.effect_asked(approval).map(|(call, effect)| (call, effect.clone()));
     let Some((call, effect)) = found else { return Err(Refusal::ApprovalNotOpen(approval)) };
     let asked = match &effect.stage {

@@ -18,8 +18,16 @@ const MAX_MESSAGE: usize = 500;
 
 /// A connection could not be made: nothing of a call was sent.
 pub(super) fn of_start(error: &ClientInitializeError, server: &str) -> Failure {
-    let why = chain(error);
+    let why = start(error);
     Failure::new(FailureKind::NotSent, format!("the MCP server {server:?} cannot be reached: {why}"))
+}
+
+fn start(error: &ClientInitializeError) -> String {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => chain(error.error.as_ref()),
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => start(fallback),
+        other => chain(other),
+    }
 }
 
 /// A request failed.
@@ -43,7 +51,7 @@ pub(super) const fn breaks(error: &ServiceError) -> bool {
 }
 
 fn of_transport(error: &(dyn StdError + Send + Sync + 'static)) -> FailureKind {
-    let http = causes(error).find_map(|at| at.downcast_ref::<StreamableHttpError<reqwest::Error>>());
+    let http = causes(error).into_iter().find_map(|at| at.downcast_ref::<StreamableHttpError<reqwest::Error>>());
     http.map_or(FailureKind::Unknown, of_http)
 }
 
@@ -70,22 +78,28 @@ fn is_client_error(text: &str) -> bool {
 }
 
 /// An error and its causes, outermost first. The transport does not hand on the cause of the HTTP client's error.
-fn causes(error: &(dyn StdError + 'static)) -> impl Iterator<Item = &(dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |at| match at.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
-        Some(StreamableHttpError::Client(error)) => Some(error as &(dyn StdError + 'static)),
-        Some(StreamableHttpError::Io(error)) => Some(error as &(dyn StdError + 'static)),
-        _ => at.source(),
-    })
+fn causes<'a>(error: &'a (dyn StdError + 'static)) -> Vec<&'a (dyn StdError + 'static)> {
+    let mut all = Vec::new();
+    let mut next = Some(error);
+    while let Some(at) = next {
+        all.push(at);
+        next = match at.downcast_ref::<StreamableHttpError<reqwest::Error>>() {
+            Some(StreamableHttpError::Client(error)) => Some(error),
+            Some(StreamableHttpError::Io(error)) => Some(error),
+            _ => at.source(),
+        };
+    }
+    all
 }
 
 /// What went wrong, in one line: the cause, without the layers that carried it.
 fn chain(error: &(dyn StdError + 'static)) -> String {
-    let all: Vec<_> = causes(error).collect();
-    if let Some(refused) = all.iter().find_map(|at| at.downcast_ref::<Refused>()) {
+    let all = causes(error);
+    if let Some(refused) = all.iter().find_map(|at| refusal(*at)) {
         return refused.0.clone();
     }
     let is_http = |at: &&(dyn StdError + 'static)| at.is::<StreamableHttpError<reqwest::Error>>();
-    let from = all.iter().position(|at| is_http(at)).unwrap_or(0);
+    let from = all.iter().position(is_http).unwrap_or(0);
     let mut text = all.get(from).map(ToString::to_string).unwrap_or_default();
     for at in all.iter().skip(from + 1) {
         let more = at.to_string();
@@ -100,4 +114,10 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     }
     text.truncate(end);
     text
+}
+
+/// The guard's refusal, also where an I/O error carries it.
+fn refusal<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Refused> {
+    let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    error.downcast_ref().or_else(|| carried?.downcast_ref())
 }

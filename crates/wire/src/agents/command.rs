@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mainstay_session::{
     Command, Spec, State,
     automation::NewSession,
-    command::{Accept, Create, SaveAgent},
+    command::{Accept, Create, Respond, SaveAgent},
+    effect::Answer,
     event::{Created, Kind},
     registry::{AgentDefinition, Version},
     spec::Limits,
@@ -14,7 +15,10 @@ use mainstay_vocabulary::{AgentId, Object, TurnId};
 use serde_json::{Value, json};
 
 use super::{config, input};
-use crate::fields::{Fields, Invalid, metadata};
+use crate::{
+    fields::{Fields, Invalid, metadata},
+    responses::served::read_request_id,
+};
 
 /// Most events in one request; what a session takes at once.
 const MAX_EVENTS: usize = 64;
@@ -268,6 +272,24 @@ pub fn events(body: Object) -> Result<Command, Invalid> {
     }
 }
 
+/// A person's answer to a call.
+fn approval(fields: &mut Fields) -> Result<Command, Invalid> {
+    let (id, at) = (fields.needed_text("request_id")?, fields.path("request_id"));
+    let Some((session, approval)) = read_request_id(&id) else {
+        return Err(Invalid::value(&at, "No approval request with this id is pending."));
+    };
+    let at = fields.path("response");
+    let response = fields.take("response").ok_or_else(|| Invalid::missing(&at))?;
+    let mut response = Fields::at(at, response)?;
+    let decision = response.choice("decision", &["approve", "deny", "cancel"])?;
+    let answer = match decision.as_deref() {
+        Some("approve") => Answer::Approve { arguments: None },
+        Some(_) => Answer::Deny,
+        None => return Err(Invalid::missing(response.path("decision"))),
+    };
+    Ok(Command::Respond(Respond { session: Some(session), approval, answer, reason: None }))
+}
+
 fn event(path: String, value: Value) -> Result<Command, Invalid> {
     let mut fields = Fields::at(path, value)?;
     let kind = fields.needed_text("type")?;
@@ -285,8 +307,8 @@ fn event(path: String, value: Value) -> Result<Command, Invalid> {
             let turn = turn.map_err(|_| Invalid::value(&at, format!("'{at}' is not the id of a turn.")))?;
             Ok(Command::ReturnCall { turn, result: input::tool_result(&mut fields)? })
         }
-        "agent.session.input.mcp_approval_request_result"
-        | "agent.session.input.computer_use_approval_request_result" => {
+        "agent.session.input.mcp_approval_request_result" => approval(&mut fields),
+        "agent.session.input.computer_use_approval_request_result" => {
             let at = fields.path("request_id");
             Err(Invalid::value(&at, "No approval request with this id is pending."))
         }

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use mainstay_session::Spec;
-use mainstay_vocabulary::{Object, tool::FunctionTool};
+use mainstay_vocabulary::{
+    Object,
+    tool::{FunctionTool, ToolSource, Toolset},
+};
 use serde_json::{Value, json};
 
-use crate::fields::{Fields, Invalid};
+use crate::{
+    fields::{Fields, Invalid},
+    toolset,
+};
 
 /// Most tools of an agent.
 const MAX_TOOLS: usize = 1_024;
@@ -21,8 +27,7 @@ const MAX_NAME: usize = 128;
 const HOSTED: &str = "hosted_tools";
 
 /// Tool types that are declared and echoed, but not run.
-const NOT_RUN: [&str; 6] =
-    ["tool_search", "programmatic_tool_calling", "mcp", "web_search", "computer_use", "automations"];
+const NOT_RUN: [&str; 5] = ["tool_search", "programmatic_tool_calling", "web_search", "computer_use", "automations"];
 
 /// Fields of an MCP transport that may hold secrets: never kept.
 const SECRETS: [&str; 3] = ["authorization", "headers", "env"];
@@ -39,6 +44,7 @@ pub fn set(spec: &mut Spec, path: &str, list: Vec<Value>) -> Result<(), Invalid>
         ));
     }
     let (mut functions, mut hosted) = (Vec::<FunctionTool>::new(), Vec::new());
+    let mut toolsets: Vec<Toolset> = Vec::new();
     for (index, value) in list.into_iter().enumerate() {
         let path = format!("{path}[{index}]");
         let mut fields = Fields::at(&path, value.clone())?;
@@ -50,6 +56,14 @@ pub fn set(spec: &mut Spec, path: &str, list: Vec<Value>) -> Result<(), Invalid>
                 return Err(Invalid::value(&at, format!("Two functions are called '{}'.", tool.name)));
             }
             functions.push(tool);
+        } else if kind == "mcp" {
+            let toolset = server(fields, &value)?;
+            if toolsets.iter().any(|known| known.label == toolset.label) {
+                let at = format!("{path}.server_label");
+                return Err(Invalid::value(&at, format!("Two servers have the label '{}'.", toolset.label)));
+            }
+            toolsets.push(toolset);
+            hosted.push(json!([index, without_secrets(value)]));
         } else if NOT_RUN.contains(&kind.as_str()) {
             hosted.push(json!([index, without_secrets(value)]));
         } else {
@@ -58,11 +72,48 @@ pub fn set(spec: &mut Spec, path: &str, list: Vec<Value>) -> Result<(), Invalid>
         }
     }
     spec.tools = Arc::from(functions);
+    spec.toolsets = Arc::from(toolsets);
     spec.echo.shift_remove(HOSTED);
     if !hosted.is_empty() {
         spec.echo.insert(HOSTED.to_owned(), Value::Array(hosted));
     }
     Ok(())
+}
+
+/// An MCP server. What its calls need besides the operator's policy, nobody can say on this wire.
+fn server(mut fields: Fields, value: &Value) -> Result<Toolset, Invalid> {
+    let label = toolset::label(&mut fields, "server_label")?;
+    let at = fields.path("transport");
+    let transport = fields.take("transport").ok_or_else(|| Invalid::missing(&at))?;
+    let mut transport = Fields::at(at, transport)?;
+    match transport.choice("type", &["http", "stdio"])?.as_deref() {
+        Some("stdio") => {
+            let message = "Programs are started from the operator's configuration only ([[mcp]]); name the server as \
+                           mainstay:NAME in an http transport.";
+            return Err(Invalid::value(transport.path("type"), message));
+        }
+        Some(_) => {}
+        None => return Err(Invalid::missing(transport.path("type"))),
+    }
+    let url = transport.needed_text("server_url")?;
+    let url = toolset::address(url, transport.path("server_url"))?;
+    if transport.text("authorization")?.is_some() {
+        return Err(toolset::secret(transport.path("authorization")));
+    }
+    if fields.text("credential_id")?.is_some() {
+        return Err(Invalid::unserved(fields.path("credential_id")));
+    }
+    let echo = without_secrets(value.clone()).as_object().cloned().unwrap_or_default();
+    let mut read = toolset::mcp(label, url, echo);
+    let sent = toolset::headers(&mut transport, "headers")?;
+    if let ToolSource::Mcp { headers, .. } = &mut read.source {
+        *headers = sent;
+    }
+    if let Some(allowed) = fields.take("allowed_tools") {
+        read.allowed = toolset::names(allowed, &fields.path("allowed_tools"), "tool_names")?.0;
+    }
+    read.required = fields.flag("required")?.unwrap_or(false);
+    Ok(read)
 }
 
 fn function(mut fields: Fields) -> Result<FunctionTool, Invalid> {

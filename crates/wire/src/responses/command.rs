@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use mainstay_session::{
     Spec,
+    command::Respond,
     event::{Task, TurnOptions},
     spec::{CallMode, Compaction, Interruption, Limits, Retention, Truncation},
 };
@@ -81,6 +82,8 @@ pub struct CreateResponse {
     pub options: TurnOptions,
     /// The new items; references are to be looked up.
     pub input: Vec<Element>,
+    /// People's answers that the input brings.
+    pub answers: Vec<Respond>,
     /// The conversation to go on with.
     pub conversation: Option<SessionId>,
     /// Whether to answer with events.
@@ -111,6 +114,7 @@ impl CreateResponse {
             return Err(Invalid::value("store", "A response in a conversation is stored."));
         }
         let mut task = Task::Answer;
+        let answers = input::answers(fields.get("input"))?;
         let input = match fields.take("input") {
             Some(mut input) => {
                 if input::take_trigger(&mut input) {
@@ -137,7 +141,7 @@ impl CreateResponse {
             echo.insert("background".to_owned(), json!(true));
         }
         let options = TurnOptions { task, previous, echo };
-        Ok(Self { spec: Arc::new(spec), options, input, conversation, stream, background, shape })
+        Ok(Self { spec: Arc::new(spec), options, input, answers, conversation, stream, background, shape })
     }
 
     /// Reads the body of `POST /responses/compact`. Nothing of it is kept: its answer is the client's next input.
@@ -316,6 +320,7 @@ fn read_spec(fields: &mut Fields, echo: &mut Object) -> Result<Spec, Invalid> {
     Ok(Spec {
         instructions: fields.text("instructions")?.map(Arc::from),
         tools: tools.functions,
+        toolsets: tools.toolsets,
         tool_choice: tools.choice,
         parallel_tool_calls: fields.flag("parallel_tool_calls")?,
         sampling,

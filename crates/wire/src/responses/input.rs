@@ -1,12 +1,16 @@
 //! Input items, from the wire to ours. What this version does not interpret is kept verbatim and shown again.
 
+use mainstay_session::{command::Respond, effect::Answer};
 use mainstay_vocabulary::{
     CallId, Content, Item, ItemId, Role,
     item::{Opaque, ToolOutput},
 };
 use serde_json::Value;
 
-use super::item::{STORED, read_opaque};
+use super::{
+    item::{STORED, read_opaque},
+    served,
+};
 use crate::fields::{Fields, Invalid};
 
 /// Most items in one input: what a session takes at once.
@@ -72,6 +76,32 @@ fn element(value: Value, path: String) -> Result<Element, Invalid> {
         _ => Item::Other(Value::Object(fields.all())),
     };
     Ok(Element::Item(Box::new(item)))
+}
+
+/// People's answers that stand in an input. The items themselves are kept for echo.
+///
+/// # Errors
+/// Names the element that is wrong.
+pub fn answers(input: Option<&Value>) -> Result<Vec<Respond>, Invalid> {
+    let Some(Value::Array(elements)) = input else { return Ok(Vec::new()) };
+    let mut answers = Vec::new();
+    for (index, element) in elements.iter().enumerate() {
+        if element.get("type").is_none_or(|kind| kind != "mcp_approval_response") {
+            continue;
+        }
+        let mut fields = Fields::at(format!("input[{index}]"), element.clone())?;
+        let (id, path) = (fields.needed_text("approval_request_id")?, fields.path("approval_request_id"));
+        let Some((session, approval)) = served::read_request_id(&id) else {
+            let shown: String = id.chars().take(96).collect();
+            let message = format!("Approval request with id '{shown}' not found.");
+            return Err(Invalid { message, param: path, code: "approval_not_open" });
+        };
+        let path = fields.path("approve");
+        let is_approved = fields.flag("approve")?.ok_or_else(|| Invalid::missing(path))?;
+        let answer = if is_approved { Answer::Approve { arguments: None } } else { Answer::Deny };
+        answers.push(Respond { session: Some(session), approval, answer, reason: fields.text("reason")? });
+    }
+    Ok(answers)
 }
 
 /// Whether an input ends with the wish for a compaction instead of an answer; takes it out.

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use mainstay_vocabulary::{
     Object,
-    tool::{FunctionTool, ToolChoice},
+    tool::{ApprovalRule, FunctionTool, ToolChoice, ToolSource, Toolset},
 };
 use serde_json::{Value, json};
 
-use crate::fields::{Fields, Invalid};
+use crate::{
+    fields::{Fields, Invalid},
+    toolset,
+};
 
 /// Most declared tools: each is sent with every inference.
 pub const MAX_TOOLS: usize = 512;
@@ -19,6 +22,8 @@ pub const MAX_TOOLS: usize = 512;
 pub struct Tools {
     /// Functions.
     pub functions: Arc<[FunctionTool]>,
+    /// What the runtime runs.
+    pub toolsets: Arc<[Toolset]>,
     /// Whether and which to call.
     pub choice: ToolChoice,
     /// `tools` and `tool_choice` as sent, where ours do not say it all.
@@ -33,8 +38,18 @@ pub fn read(fields: &mut Fields) -> Result<Tools, Invalid> {
     let declared = fields.list("tools", MAX_TOOLS)?.unwrap_or_default();
     let mut tools = Tools::default();
     let mut functions: Vec<FunctionTool> = Vec::new();
+    let mut toolsets: Vec<Toolset> = Vec::new();
     for (index, value) in declared.iter().enumerate() {
         let path = format!("tools[{index}]");
+        if value.get("type").is_some_and(|kind| kind == "mcp") {
+            let toolset = read_server(value.clone(), &path)?;
+            if toolsets.iter().any(|known| known.label == toolset.label) {
+                let message = format!("Two servers have the label '{}'.", toolset.label);
+                return Err(Invalid::value(format!("{path}.server_label"), message));
+            }
+            toolsets.push(toolset);
+            continue;
+        }
         let Some(function) = read_tool(value, &path)? else { continue };
         if functions.iter().any(|known| known.name == function.name) {
             let message = format!("The function '{}' is declared twice.", function.name);
@@ -46,10 +61,44 @@ pub fn read(fields: &mut Fields) -> Result<Tools, Invalid> {
         tools.echo.insert("tools".to_owned(), Value::Array(declared));
     }
     tools.functions = Arc::from(functions);
+    tools.toolsets = Arc::from(toolsets);
     if let Some(choice) = fields.take("tool_choice") {
         read_choice(choice, &mut tools)?;
     }
     Ok(tools)
+}
+
+/// An MCP server. All its calls are to be approved unless the client says otherwise, as with the vendor.
+fn read_server(value: Value, path: &str) -> Result<Toolset, Invalid> {
+    let echo = value.as_object().cloned().unwrap_or_default();
+    let mut fields = Fields::at(path, value)?;
+    let label = toolset::label(&mut fields, "server_label")?;
+    if fields.text("authorization")?.is_some() {
+        return Err(toolset::secret(fields.path("authorization")));
+    }
+    let server = match (fields.text("server_url")?, fields.text("connector_id")?) {
+        (Some(url), None) => toolset::address(url, fields.path("server_url"))?,
+        (None, Some(name)) => format!("mainstay:{}", name.trim_start_matches("mainstay:")),
+        (Some(_), Some(_)) => {
+            let message = "A server has a 'server_url' or a 'connector_id', not both.";
+            return Err(Invalid::value(fields.path("connector_id"), message));
+        }
+        (None, None) => return Err(Invalid::missing(fields.path("server_url"))),
+    };
+    let mut read = toolset::mcp(label, server, echo);
+    let sent = toolset::headers(&mut fields, "headers")?;
+    if let ToolSource::Mcp { headers, .. } = &mut read.source {
+        *headers = sent;
+    }
+    if let Some(allowed) = fields.take("allowed_tools") {
+        (read.allowed, read.only_read_only) = toolset::names(allowed, &fields.path("allowed_tools"), "tool_names")?;
+    }
+    read.approval = match fields.take("require_approval") {
+        Some(rule) => toolset::approval(rule, &fields.path("require_approval"))?,
+        None => ApprovalRule::Always,
+    };
+    read.required = true;
+    Ok(read)
 }
 
 fn read_tool(value: &Value, path: &str) -> Result<Option<FunctionTool>, Invalid> {
@@ -75,7 +124,7 @@ fn read_choice(value: Value, tools: &mut Tools) -> Result<(), Invalid> {
         tools.choice = match word.as_str() {
             "auto" => ToolChoice::Auto,
             "none" => ToolChoice::None,
-            "required" if tools.functions.is_empty() => {
+            "required" if tools.functions.is_empty() && tools.toolsets.is_empty() => {
                 return Err(impossible("'required' needs a function in 'tools'."));
             }
             "required" => ToolChoice::Required,

@@ -28,7 +28,7 @@ fn asking(calls: CallMode, terms: Terms) -> (Script, Sequence, Sequence) {
 }
 
 fn respond(approval: Sequence, answer: Answer) -> Command {
-    Command::Respond(Respond { approval, answer, reason: Some("so be it".to_owned()) })
+    Command::Respond(Respond { session: None, approval, answer, reason: Some("so be it".to_owned()) })
 }
 
 fn approve(approval: Sequence) -> Command {
@@ -179,7 +179,7 @@ fn input_with(answers: Vec<Respond>) -> Command {
 fn where_calls_end_the_turn_the_answer_comes_with_the_next_input() {
     let (mut script, call, approval) = asking(CallMode::Yield, Terms::default());
     assert_eq!(script.state.phase(), Phase::Idle, "the turn is over with the question");
-    let answer = Respond { approval, answer: Answer::Approve { arguments: None }, reason: None };
+    let answer = Respond { session: None, approval, answer: Answer::Approve { arguments: None }, reason: None };
     let events = script.give(input_with(vec![answer]));
     assert_eq!(names(&events), ["accepted", "started", "answered", "call intended"]);
     let Some(Event::CallIntended(intended)) = events.last() else { panic!() };

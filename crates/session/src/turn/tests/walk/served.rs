@@ -66,7 +66,7 @@ impl Walk {
         let verdict = self.dice.one_of(&VERDICTS);
         self.script.rulings = vec![(call, ruling(verdict, self.dice.one_of(&["v1", "v1", "v2"]), Terms::default()))];
         let answer = self.dice.one_of(&[Answer::Deny, Answer::Approve { arguments: None }]);
-        self.try_give(Command::Respond(Respond { approval, answer, reason: None }));
+        self.try_give(Command::Respond(Respond { session: None, approval, answer, reason: None }));
     }
 
     pub(super) fn resolve(&mut self) {
