@@ -2,6 +2,7 @@
 //! and reads no environment: the binary hands it what it found. Start with `chat`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod approvals;
 pub mod chat;
 mod clean;
 mod client;

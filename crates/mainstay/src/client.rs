@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use mainstay_cli::{Error, Reach, Surroundings, chat, sessions};
+use mainstay_cli::{approvals, Error, Reach, Surroundings, chat, sessions};
 
 use crate::{
     Options,
@@ -22,6 +22,18 @@ pub(crate) fn chat(options: &chat::Options) -> Result<ExitCode> {
 pub(crate) fn sessions(verb: &sessions::Verb) -> Result<ExitCode> {
     let around = surroundings(verb.reach())?;
     Ok(exit(sessions::run(verb, &around)))
+}
+
+/// `approvals`.
+pub(crate) fn approvals(verb: &approvals::Approvals) -> Result<ExitCode> {
+    let around = surroundings(verb.reach())?;
+    Ok(exit(approvals::approvals(verb, &around)))
+}
+
+/// `effects`.
+pub(crate) fn effects(verb: &approvals::Effects) -> Result<ExitCode> {
+    let around = surroundings(verb.reach())?;
+    Ok(exit(approvals::effects(verb, &around)))
 }
 
 fn surroundings(reach: &Reach) -> Result<Surroundings> {

@@ -25,7 +25,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use mainstay_cli::{EXIT_CODES, chat, sessions};
+use mainstay_cli::{EXIT_CODES, approvals, chat, sessions};
 
 /// A stateful runtime for AI agents: sessions outlive the process, the model and the vendor.
 #[derive(Debug, Parser)]
@@ -44,6 +44,12 @@ enum Verb {
     /// List, show, follow, cancel, fork and delete sessions.
     #[command(subcommand)]
     Sessions(sessions::Verb),
+    /// List, approve and deny the calls of tools that wait for a person.
+    #[command(subcommand)]
+    Approvals(approvals::Approvals),
+    /// List the calls of tools whose outcome nobody knows, and say what became of them.
+    #[command(subcommand)]
+    Effects(approvals::Effects),
     /// Print the first API key; it serves as OPENAI_API_KEY and ANTHROPIC_API_KEY.
     Key(Options),
     /// Look at the configuration.
@@ -116,6 +122,8 @@ fn run(verb: Verb) -> Result<ExitCode> {
     match verb {
         Verb::Chat(options) => return client::chat(&options),
         Verb::Sessions(verb) => return client::sessions(&verb),
+        Verb::Approvals(verb) => return client::approvals(&verb),
+        Verb::Effects(verb) => return client::effects(&verb),
         Verb::Completions(arguments) => completions::print(&arguments, Cli::command()),
         Verb::Man(arguments) => man::print(&arguments, Cli::command()),
         Verb::Db(verb) => return operate::db(&verb),

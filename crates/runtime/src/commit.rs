@@ -26,6 +26,8 @@ use crate::{
 const DEADLINE: &str = "turn";
 /// Index rows of hidden turns, by turn id.
 pub(crate) const HIDDEN_TURNS: &str = "hidden_turn";
+/// Index rows of sessions in which people are asked something.
+pub(crate) const QUESTIONS: &str = "question";
 /// Events between two snapshots.
 const SNAPSHOT_EVENTS: u64 = 256;
 
@@ -222,6 +224,11 @@ fn is_whole_file(state: &State) -> bool {
     state.file.as_ref().is_some_and(|file| file.is_whole)
 }
 
+/// Whether people are asked something.
+fn asks(state: &State) -> bool {
+    !state.deleted && state.effects.values().any(|effect| effect.approval().is_some())
+}
+
 fn index(session: SessionId, before: &State, after: &State, events: &[Arc<Event>]) -> Vec<IndexChange> {
     let mut rows = Vec::new();
     let is_listed = matches!(after.kind, Kind::Agent | Kind::Gateway | Kind::Automation);
@@ -232,6 +239,10 @@ fn index(session: SessionId, before: &State, after: &State, events: &[Arc<Event>
     if is_whole_file(after) && (!is_whole_file(before) || after.deleted) {
         let value = (!after.deleted).then(Vec::new);
         rows.push(IndexChange { kind: list_of(after.kind), key: list_key(after), value });
+    }
+    if asks(before) != asks(after) {
+        let value = asks(after).then(Vec::new);
+        rows.push(IndexChange { kind: QUESTIONS, key: list_key(after), value });
     }
     rows.extend(crate::saved::index(before, events));
     rows.extend(crate::automation::index(before, after, events));

@@ -15,7 +15,7 @@ use mainstay_vocabulary::{Item, ItemId, Sequence, SessionId, TurnId};
 use tokio::sync::oneshot;
 
 use crate::{
-    commit::{HIDDEN_TURNS, list_key, list_of},
+    commit::{HIDDEN_TURNS, QUESTIONS, list_key, list_of},
     driver::{Message, View},
     engine::{Caller, Engine, Inner},
     error::Error,
@@ -136,6 +136,41 @@ impl Engine {
                 Ok(Follow::after(inner, caller, session, sequence))
             }
         }
+    }
+
+    /// Sessions in which people are asked something, the oldest first; those after `after`.
+    ///
+    /// # Errors
+    /// `NotFound` where `after` is none; `Unavailable`.
+    pub async fn asking(
+        &self,
+        caller: &Caller,
+        after: Option<SessionId>,
+        limit: usize,
+    ) -> Result<Vec<Arc<State>>, Error> {
+        let after = match after {
+            Some(session) => Some(list_key(&*self.state(caller, session).await?)),
+            None => None,
+        };
+        let query = IndexQuery {
+            shards: Shards::All,
+            tenant: caller.tenant.clone(),
+            kind: QUESTIONS,
+            prefix: Vec::new(),
+            after,
+            direction: Direction::Ascending,
+            limit: limit.min(MAX_LISTED + 1),
+        };
+        let mut states = Vec::new();
+        for row in self.inner.journal.store.list(query).await? {
+            match self.state(caller, row.session).await {
+                Ok(state) => states.push(state),
+                // Deleted between the list and the look.
+                Err(Error::NotFound) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(states)
     }
 
     /// Listed sessions of a kind, by creation; `after` is left out.

@@ -1,5 +1,6 @@
 //! Routes of the native wire. Their paths are whole: vendors' wires have sessions, too.
 
+mod approval;
 mod journal;
 mod session;
 
@@ -9,5 +10,5 @@ use crate::state::AppState;
 
 /// Its routes.
 pub(crate) fn routes() -> Router<AppState> {
-    Router::new().merge(session::routes()).merge(journal::routes())
+    Router::new().merge(session::routes()).merge(journal::routes()).merge(approval::routes())
 }

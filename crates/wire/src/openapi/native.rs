@@ -15,7 +15,58 @@ pub(super) fn schemas() -> Vec<(&'static str, Value)> {
         ("JournalEvent", event()),
         ("JournalPage", journal),
         ("ForkBody", fork),
+        ("Question", question()),
+        ("QuestionList", questions()),
+        ("ApprovalBody", approval()),
+        ("EffectBody", effect()),
     ]
+}
+
+fn question() -> Value {
+    object([
+        ("id", text()),
+        ("object", constant("mainstay.question")),
+        ("kind", choice(&["approval", "unknown"])),
+        ("session_id", text()),
+        ("agent_id", text()),
+        ("agent_name", nullable(text())),
+        ("turn_id", nullable(text())),
+        ("call_id", text()),
+        ("toolset", text()),
+        ("tool", text()),
+        ("class", choice(&["read_only", "idempotent", "once"])),
+        ("arguments", json!({})),
+        ("idempotency_key", text()),
+        ("attempts", count()),
+        ("message", text()),
+        ("is_left", flag()),
+    ])
+}
+
+fn questions() -> Value {
+    object([
+        ("object", constant("list")),
+        ("data", list(reference("Question"))),
+        ("has_more", flag()),
+        ("last_session_id", nullable(text())),
+    ])
+}
+
+fn approval() -> Value {
+    object([
+        ("decision", choice(&["approve", "deny", "delegate"])),
+        ("arguments?", nullable(any_object())),
+        ("to?", nullable(list(text()))),
+        ("reason?", nullable(text())),
+    ])
+}
+
+fn effect() -> Value {
+    object([
+        ("decision", choice(&["happened", "did_not_happen", "again", "abandon"])),
+        ("output?", nullable(text())),
+        ("reason?", nullable(text())),
+    ])
 }
 
 /// Milliseconds since 1970.

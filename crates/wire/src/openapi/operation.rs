@@ -380,6 +380,36 @@ const OPERATIONS: &[Operation] = &[
     )
     .native()
     .with(KEYED),
+    get(
+        "/mainstay/v1/approvals",
+        ("listApprovals", "Calls that wait for people's approval, of all sessions."),
+        Answer::Json("QuestionList"),
+    )
+    .native()
+    .with(PAGE),
+    post(
+        "/mainstay/v1/approvals/{question_id}",
+        ("answerApproval", "Approves, denies or hands on a call that waits."),
+        Answer::Json("QuestionList"),
+    )
+    .native()
+    .takes("ApprovalBody")
+    .with(KEYED),
+    get(
+        "/mainstay/v1/effects",
+        ("listUnknownEffects", "Calls whose outcome nobody knows, of all sessions."),
+        Answer::Json("QuestionList"),
+    )
+    .native()
+    .with(PAGE),
+    post(
+        "/mainstay/v1/effects/{question_id}",
+        ("resolveEffect", "Says what became of a call whose outcome nobody knew."),
+        Answer::Json("QuestionList"),
+    )
+    .native()
+    .takes("EffectBody")
+    .with(KEYED),
     get("/healthz", ("isAlive", "Answers as soon as the server serves."), Answer::Text).of(HEALTH).open(),
     get("/readyz", ("isReady", "503 while the server stops."), Answer::Text).of(HEALTH).open(),
 ];
