@@ -79,6 +79,10 @@ pub enum Bug {
     BaseForgotten,
     /// Shows a digest while the model writes it.
     DigestShown,
+    /// Takes a call of a tool that was lost for one that was never sent.
+    LossTakenForNothing,
+    /// Sends each call of a tool twice.
+    CallSentTwice,
 }
 
 /// All bugs, for tests that plant each.

@@ -30,6 +30,7 @@ mod plan;
 mod process;
 mod provider;
 mod reader;
+mod toolbox;
 mod world;
 
 pub use coverage::Coverage;

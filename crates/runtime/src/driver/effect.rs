@@ -69,6 +69,9 @@ impl Driver {
                 effect.is_some_and(|effect| matches!(effect.stage, Stage::Running { intent: running, .. } if running == intent));
             if is_running && !self.calls.intents().contains(&intent) {
                 self.dispatch_call(call, intent);
+                if self.inner.faults.has(Bug::CallSentTwice) {
+                    self.dispatch_call(call, intent);
+                }
             }
         }
     }
@@ -122,6 +125,9 @@ impl Driver {
                     Err(Failure { kind, message }) => Err(match kind {
                         FailureKind::NotSent => CallFailed::NotSent(message),
                         FailureKind::Rejected => CallFailed::Rejected(message),
+                        FailureKind::Unknown if self.inner.faults.has(Bug::LossTakenForNothing) => {
+                            CallFailed::NotSent(message)
+                        }
                         FailureKind::Unknown => CallFailed::Lost(message),
                     }),
                 };

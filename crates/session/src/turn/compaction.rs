@@ -134,7 +134,9 @@ fn replace(draft: &mut Draft<'_>, digest: Option<Digest>, stays: Stays) {
     let place = draft.state.sequence.next();
     let from = draft.state.queue.iter().map(|queued| queued.input).min().unwrap_or(place);
     let after: Vec<_> = stays.after.iter().map(|kept| (kept.id, kept.item.clone())).collect();
-    let unanswered = compaction::open_calls(&after);
+    // A call whose result was hidden has had its answer: nobody owes it another.
+    let mut unanswered = compaction::open_calls(&after);
+    unanswered.retain(|call| draft.state.unanswered.contains(call));
     let previous = draft.state.context_base;
     draft.push(Event::ContextReplaced(Box::new(Replaced { digest, stays, unanswered, from, previous })));
 }

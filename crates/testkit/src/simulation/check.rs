@@ -12,6 +12,7 @@ use super::{
 };
 
 mod ask;
+mod effect;
 mod journal;
 mod request;
 mod stream;
@@ -54,6 +55,7 @@ pub(super) fn violations(world: &World, is_at_rest: bool) -> Vec<String> {
     }
     ask::check(world, &journals, &mut found);
     request::check(world, &epochs, &mut found);
+    effect::check(world, &journals, &mut found);
     found
 }
 

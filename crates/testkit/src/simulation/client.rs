@@ -6,7 +6,7 @@ use mainstay_runtime::{
     Caller, Engine,
     task::{TaskKind, Tasks},
 };
-use mainstay_session::{Command, command::Create, event::Kind};
+use mainstay_session::{Command, State, command::Create, event::Kind};
 use mainstay_vocabulary::{Principal, SessionId, Tenant};
 
 use super::{
@@ -51,11 +51,16 @@ impl Clients {
         let numbers: Vec<_> = {
             let mut world = self.world.lock();
             let waiting = world.sessions.values().map(|shadow| &shadow.state);
-            let waiting: Vec<_> = waiting.filter(|state| !state.calls.is_empty()).cloned().collect();
+            let waits = |state: &&State| !state.calls.is_empty() || compose::asks(state) && !state.deleted;
+            let waiting: Vec<_> = waiting.filter(waits).cloned().collect();
             waiting
                 .iter()
                 .map(|state| {
-                    let composed = compose::return_call(&mut world, state);
+                    let composed = if state.calls.is_empty() {
+                        compose::respond(&mut world, state)
+                    } else {
+                        compose::return_call(&mut world, state)
+                    };
                     note(&mut world, state.session, composed)
                 })
                 .collect()

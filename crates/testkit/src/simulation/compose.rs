@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mainstay_session::{
     Command, Spec, State,
-    command::{Accept, Create, SaveAgent},
+    command::{Accept, Create, ResolveCall, Respond, SaveAgent},
+    effect::{Answer, Resolution, Stage},
     event::{Created, Delivery, Input, Kind, TurnOptions},
     registry::AgentDefinition,
     spec::{CallMode, Compaction, Interruption, Limits, Retention, Truncation},
@@ -15,6 +16,7 @@ use mainstay_vocabulary::{
 
 use super::{
     provider::TOOLS,
+    toolbox,
     world::{Shadow, World},
 };
 use crate::store::random::Random;
@@ -52,6 +54,7 @@ pub(super) fn command(world: &mut World, session: SessionId) -> Option<Composed>
         19..24 => return_again(world, session)?,
         24..52 if !state.calls.is_empty() => return_call(world, &state),
         24..52 if !state.unanswered.is_empty() => answer(world, &state),
+        24..52 if world.random.percent(80) && asks(&state) => respond(world, &state),
         52..60 if state.turn.is_some() => cancel(),
         52 => cancel(),
         _ => accept(world, &state),
@@ -95,7 +98,11 @@ pub(super) fn spec(world: &mut World) -> Spec {
     spec.retention = if random.percent(7) { Retention::ReceiptOnly } else { Retention::Keep };
     spec.limits = limits(random);
     spec.compaction = random.percent(40).then(|| compaction(random));
+    let has_tools = random.percent(35);
     spec.truncation = if random.percent(30) { Truncation::Auto } else { Truncation::Disabled };
+    if has_tools {
+        spec.toolsets = Arc::from([toolbox::toolset(world)]);
+    }
     spec
 }
 
@@ -137,6 +144,35 @@ fn input(world: &mut World, delivery: Delivery, markers: &mut Vec<String>) -> In
     let count = 1 + u64::from(world.random.percent(15));
     let items = (0..count).map(|_| message(world, markers)).collect();
     Input { items, delivery, options: TurnOptions::default() }
+}
+
+/// Whether people are asked something.
+pub(super) fn asks(state: &State) -> bool {
+    state.effects.values().any(|effect| effect.approval().is_some())
+}
+
+/// Answers one of the questions.
+pub(super) fn respond(world: &mut World, state: &State) -> Composed {
+    let asked = state.effects.iter().filter_map(|(call, effect)| Some((*call, effect.approval()?, effect.clone())));
+    let asked: Vec<_> = asked.collect();
+    let (call, approval, effect) = world.random.one_of(&asked).clone();
+    if matches!(effect.stage, Stage::Unknown { .. }) && world.random.percent(60) {
+        let resolutions = [
+            Resolution::Happened(result(effect.call_id(), "it was so")),
+            Resolution::DidNotHappen,
+            Resolution::Again,
+            Resolution::Abandoned,
+        ];
+        let resolution = world.random.one_of(&resolutions).clone();
+        let command = Command::ResolveCall(Box::new(ResolveCall { call, resolution, reason: None }));
+        return Composed { kind: "resolve", command, markers: Vec::new() };
+    }
+    let (kind, answer) = match world.random.below(10) {
+        0..6 => ("approve", Answer::Approve { arguments: None }),
+        _ => ("deny", Answer::Deny),
+    };
+    let command = Command::Respond(Respond { session: None, approval, answer, reason: None });
+    Composed { kind, command, markers: Vec::new() }
 }
 
 fn accept(world: &mut World, state: &State) -> Composed {

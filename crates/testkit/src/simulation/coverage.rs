@@ -6,7 +6,7 @@ use std::{
     fmt,
 };
 
-use mainstay_session::{State, event::Purpose, state::Phase};
+use mainstay_session::{State, effect::Stage, event::Purpose, state::Phase};
 
 /// What a session had open.
 pub(super) fn effect(state: &State) -> &'static str {
@@ -24,6 +24,11 @@ pub(super) fn effect(state: &State) -> &'static str {
         return "digest";
     }
     match (state.phase(), &turn.inference, &turn.continued) {
+        (Phase::Acting, ..) => "tool call",
+        (Phase::WaitingForClient, ..) if state.calls.is_empty() => match state.awaited().next() {
+            Some((_, effect)) if matches!(effect.stage, Stage::Unknown { .. }) => "unknown outcome",
+            _ => "approval",
+        },
         (Phase::WaitingForClient, ..) => "client calls",
         (_, Some(_), Some(_)) => "inference, continued",
         (_, Some(_), None) => "inference",
@@ -99,6 +104,23 @@ const ESSENTIAL: &[(&str, &str)] = &[
     ("client calls", "steer"),
     ("client calls", "interrupt"),
     ("unanswered calls", "answer"),
+    ("tool call", "cancel"),
+    ("tool call", "steer"),
+    ("tool call", "delete"),
+    ("tool call", "crash"),
+    ("tool call", "takeover"),
+    ("tool call", "lost acknowledgement"),
+    ("tool call", "lost write"),
+    ("approval", "approve"),
+    ("approval", "deny"),
+    ("approval", "cancel"),
+    ("approval", "crash"),
+    ("unknown outcome", "resolve"),
+    ("unknown outcome", "approve"),
+    ("unknown outcome", "cancel"),
+    ("approve", "crash"),
+    ("approve", "lost acknowledgement"),
+    ("resolve", "lost acknowledgement"),
     ("retry", "cancel"),
     ("idle", "compact"),
     ("inference", "compact"),

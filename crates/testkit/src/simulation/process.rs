@@ -22,6 +22,7 @@ use super::{
     disk::Disk,
     entropy::Seeded,
     provider::Actor,
+    toolbox,
     world::{Outage, Shared, World},
 };
 
@@ -88,7 +89,7 @@ pub(super) async fn begin(world: &Shared, net: Option<&Net>) -> Option<Clients> 
             clock: clock.clone(),
             tasks: tasks.clone(),
             deployments,
-            hands: mainstay_runtime::hands::Hands::default(),
+            hands: toolbox::hands(world, number),
             judge: Arc::new(mainstay_runtime::hands::StandardJudge),
             keys: Keys::default(),
             limits: Limits::default(),

@@ -10,7 +10,10 @@ use mainstay_vocabulary::{
     inference::{Chunk, Delta, Failure, FailureKind, Finished, Request, Stop},
 };
 
-use super::world::{Asked, Shared, World, short};
+use super::{
+    toolbox::SERVED,
+    world::{Asked, Shared, World, short},
+};
 
 /// Functions that agents may declare; the model also calls one that nobody did.
 pub(super) const TOOLS: [&str; 3] = ["look", "write", "unknown"];
@@ -157,7 +160,8 @@ fn draw(world: &mut World, request: &Request) -> VecDeque<Beat> {
         index += 1;
     }
     if calls {
-        call(world, &mut beats, index);
+        let has_served = request.tools.iter().any(|tool| tool.name == SERVED[0].0);
+        call(world, &mut beats, (index, has_served));
     }
     let stop = stop(world, calls);
     let usage = world.model.percent(80).then(|| {
@@ -193,17 +197,28 @@ fn speak(world: &mut World, beats: &mut VecDeque<Beat>, (index, kind): (u32, Ite
 }
 
 /// One to three calls, their arguments interleaved.
-fn call(world: &mut World, beats: &mut VecDeque<Beat>, from: u32) {
+fn call(world: &mut World, beats: &mut VecDeque<Beat>, (from, has_served): (u32, bool)) {
     let until = from + 1 + world.model.below(3) as u32;
+    let mut served = Vec::new();
     for index in from..until {
-        let name = (*world.model.one_of(&TOOLS)).to_owned();
+        let is_served = has_served && world.model.percent(50);
+        let name = if is_served { world.model.one_of(&SERVED).0 } else { *world.model.one_of(&TOOLS) }.to_owned();
+        if is_served {
+            served.push(index);
+        }
         let provider_call_id = Some(format!("upstream-{}", world.next_number()));
         beats.push_back(Beat::Say(Delta::Started { index, kind: ItemKind::ToolCall { name, provider_call_id } }));
     }
-    for _ in 0..2 {
+    for part in 0..2 {
         for index in from..until {
             pace(world, beats);
-            let text = format!("{TOKEN}{} ", world.next_number());
+            let token = format!("{TOKEN}{} ", world.next_number());
+            // Together the two parts are a JSON object.
+            let text = match (served.contains(&index), part) {
+                (false, _) => token,
+                (true, 0) => format!("{{\"a\":\"{token}"),
+                (true, _) => format!("{token}\"}}"),
+            };
             beats.push_back(Beat::Say(Delta::Text { index, text }));
         }
     }

@@ -128,6 +128,9 @@ pub(super) struct World {
     pub(super) asks: Vec<Ask>,
     pub(super) followers: Vec<Follower>,
     pub(super) asked: Vec<Asked>,
+    /// Calls that reached the toolbox, and how often each did something, by the place where it was opened.
+    pub(super) sent: BTreeMap<(SessionId, Sequence), usize>,
+    pub(super) done: BTreeMap<(SessionId, Sequence), usize>,
     /// Inferences whose end a process was handed.
     pub(super) finished: BTreeMap<(SessionId, Sequence), u32>,
     pub(super) coverage: Coverage,
@@ -160,6 +163,8 @@ impl World {
             asks: Vec::new(),
             followers: Vec::new(),
             asked: Vec::new(),
+            sent: BTreeMap::new(),
+            done: BTreeMap::new(),
             finished: BTreeMap::new(),
             coverage: Coverage::default(),
             violations: Vec::new(),
