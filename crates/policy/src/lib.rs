@@ -2,11 +2,19 @@
 //! engine. Pure: no clock, no I/O, no randomness; what a rule may look at is in the `Question`. The same policies and
 //! the same question give the same verdict anywhere. Start with `Policies`, then `decide.rs` for how verdicts combine.
 
+mod annotation;
+mod argument;
+mod decide;
 mod error;
+mod fact;
+mod load;
 mod policies;
 mod question;
+mod rule;
+mod slice;
 mod source;
 mod verdict;
+mod version;
 
 pub use error::{Error, Fault, Faults, MAX_FAULTS};
 pub use policies::{MAX_NAMED, Policies};

@@ -1,45 +1,152 @@
 //! The seam: policies that are loaded once and asked often.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
-use crate::{Error, Explanation, Question, Source, Verdict, VerdictKind};
+use cedar_policy::{Authorizer, PolicyId};
 
-/// Policies that a verdict names at most; a verdict is journaled.
+use crate::{
+    Error, Explanation, Matched, Question, Source, Verdict,
+    decide::{Outcome, unaskable},
+    fact::{Unaskable, Words},
+    load::{self, SCHEMA},
+    rule::{Reads, Rule},
+    slice::{Candidates, Index},
+    version::version,
+};
+
+/// Policies, and reasons, that a verdict names at most; a verdict is journaled.
 pub const MAX_NAMED: usize = 32;
 
 /// Policies in force: immutable, cheap to clone and to share.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Policies {
     version: Arc<str>,
+    /// `None` denies everything.
+    engine: Option<Arc<Engine>>,
+}
+
+pub(crate) struct Engine {
+    pub(crate) words: Words,
+    pub(crate) rules: HashMap<PolicyId, Rule>,
+    index: Index,
+    pub(crate) authorizer: Authorizer,
 }
 
 impl Policies {
-    /// Loads sources.
+    /// Loads sources: all of them or none. Add `Source::standard` to build on the standard policy instead of replacing it.
     ///
     /// # Errors
-    /// Every fault that was found.
-    pub fn load(_sources: &[Source]) -> Result<Self, Error> {
-        Ok(Self { version: Arc::from("") })
+    /// Every fault that was found, with file, line, column, and what would be right.
+    pub fn load(sources: &[Source]) -> Result<Self, Error> {
+        let rules = load::load(&load::schema()?, sources)?;
+        let engine = Engine {
+            words: Words::new()?,
+            index: Index::new(&rules)?,
+            authorizer: Authorizer::new(),
+            rules: HashMap::new(),
+        };
+        let version = Arc::from(version(SCHEMA, &rules));
+        let rules = rules.into_iter().map(|rule| (PolicyId::new(&rule.id), rule)).collect();
+        Ok(Self { version, engine: Some(Arc::new(Engine { rules, ..engine })) })
     }
 
-    /// The standard policy.
+    /// The standard policy, which is compiled in. A defect in it (a test excludes that) denies everything.
     pub fn standard() -> Self {
-        Self { version: Arc::from("") }
+        Self::load(&[Source::standard()]).unwrap_or_else(|_| Self { version: Arc::from("none"), engine: None })
     }
 
-    /// The version.
+    /// A digest of all that decides, in hex: the same on every machine, and untouched by comments, line breaks and the
+    /// order of files.
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    /// The verdict.
-    pub fn decide(&self, question: &Question) -> Verdict {
-        self.explain(question).verdict
+    /// How many policies there are.
+    pub fn len(&self) -> usize {
+        self.engine.as_ref().map_or(0, |engine| engine.rules.len())
     }
 
-    /// How the verdict comes about.
-    pub fn explain(&self, _question: &Question) -> Explanation {
-        let verdict = Verdict { kind: VerdictKind::Deny, version: self.version.clone(), policies: vec![], reasons: vec![], ask: None };
-        Explanation { verdict, matched: vec![], in_slice: 0, evaluated: 0 }
+    /// Whether there is no policy: then everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
+
+    /// The verdict on a question. Never fails: what cannot be decided is denied, with the reason.
+    pub fn decide(&self, question: &Question) -> Verdict {
+        self.answer(question).0
+    }
+
+    /// The verdict with every policy that matched, for whoever writes policies.
+    pub fn explain(&self, question: &Question) -> Explanation {
+        let (verdict, outcome, weighed) = self.answer(question);
+        let failed = outcome.failed.iter().filter_map(|(id, why)| {
+            let rule = self.engine.as_ref()?.rules.get(&PolicyId::new(id))?;
+            Some((rule, Some(why.clone())))
+        });
+        let all = failed.chain(outcome.matched.values().map(|rule| (*rule, None)));
+        let mut matched: Vec<_> = all.map(|(rule, failed)| matched(rule, failed)).collect();
+        matched.sort_by(|left, right| left.id.cmp(&right.id));
+        Explanation { verdict, matched, in_slice: weighed.in_slice, evaluated: weighed.evaluated }
+    }
+
+    fn answer(&self, question: &Question) -> (Verdict, Outcome<'_>, Weighed) {
+        let Some(engine) = &self.engine else {
+            let verdict = Outcome::default().verdict(&self.version, question);
+            return (verdict, Outcome::default(), Weighed::default());
+        };
+        let refused =
+            |why: &Unaskable, argued, weighed| (unaskable(why, &self.version, argued), Outcome::default(), weighed);
+        let subject = match engine.words.subject(question) {
+            Ok(subject) => subject,
+            Err(why) => return refused(&why, BTreeSet::new(), Weighed::default()),
+        };
+        let found = engine.index.candidates(&question.tenant, subject.verb, &subject.names());
+        let weighed = Weighed::of(&found);
+        let reads = found.buckets.iter().fold(Reads::default(), |reads, bucket| reads.or(bucket.reads));
+        match engine.words.facts(subject, question, reads) {
+            Ok(facts) => {
+                let outcome = Outcome::of(&engine.authorizer, &found.buckets, &facts, &engine.rules);
+                (outcome.verdict(&self.version, question), outcome, weighed)
+            }
+            Err(why) => {
+                let argued = found.buckets.iter().flat_map(|bucket| bucket.argued.iter().map(String::as_str)).collect();
+                refused(&why, argued, weighed)
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Policies")
+            .field("version", &self.version)
+            .field("policies", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many policies a question met.
+#[derive(Clone, Copy, Default)]
+struct Weighed {
+    in_slice: usize,
+    evaluated: usize,
+}
+
+impl Weighed {
+    fn of(found: &Candidates<'_>) -> Self {
+        Self { in_slice: found.in_slice, evaluated: found.buckets.iter().map(|bucket| bucket.size).sum() }
+    }
+}
+
+fn matched(rule: &Rule, failed: Option<String>) -> Matched {
+    Matched { id: rule.id.clone(), file: rule.file.to_string(), line: rule.line, says: rule.says(), failed }
 }

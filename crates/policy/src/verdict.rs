@@ -1,9 +1,6 @@
 //! What a policy answers, and why. Plain values. Start with `Verdict`.
 
-use std::{
-    collections::BTreeSet,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 

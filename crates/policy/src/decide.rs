@@ -1,0 +1,166 @@
+//! How verdicts combine. Cedar knows `permit` and `forbid`; `@verdict("ask")` makes either of them wait for a person:
+//!
+//! 1. a policy that cannot be evaluated: `Deny`, 2. a `forbid` that does not ask: `Deny`, 3. no `permit`, asking or not:
+//! `Deny`, 4. anything that asks and is not lifted: `Ask`, 5. `Allow`. An asking `forbid` narrows and never permits.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use cedar_policy::{AuthorizationError, Authorizer, PolicyId, PolicySet};
+
+use crate::{
+    Act, Ask, MAX_NAMED, Need, Question, Says, Verdict, VerdictKind,
+    fact::{Facts, Unaskable},
+    rule::Rule,
+    slice::Bucket,
+};
+
+/// Policies that matched, and those that failed with why, both by id.
+#[derive(Debug, Default)]
+pub(crate) struct Outcome<'a> {
+    pub(crate) matched: BTreeMap<&'a str, &'a Rule>,
+    pub(crate) failed: BTreeMap<String, String>,
+}
+
+impl<'a> Outcome<'a> {
+    /// Evaluates the buckets.
+    pub(crate) fn of(
+        authorizer: &Authorizer,
+        buckets: &[&Bucket],
+        facts: &Facts,
+        rules: &'a HashMap<PolicyId, Rule>,
+    ) -> Self {
+        let mut outcome = Self::default();
+        for bucket in buckets {
+            outcome.evaluate(authorizer, &bucket.forbids, facts, rules);
+            outcome.evaluate(authorizer, &bucket.permits, facts, rules);
+        }
+        outcome
+    }
+
+    /// Every policy of one set that matches is a reason of the response only because a set has one effect.
+    pub(crate) fn evaluate(
+        &mut self,
+        authorizer: &Authorizer,
+        set: &PolicySet,
+        facts: &Facts,
+        rules: &'a HashMap<PolicyId, Rule>,
+    ) {
+        if set.is_empty() {
+            return;
+        }
+        let response = authorizer.is_authorized(&facts.request, set, &facts.entities);
+        for id in response.diagnostics().reason() {
+            match rules.get(id) {
+                Some(rule) => _ = self.matched.insert(&rule.id, rule),
+                None => _ = self.failed.insert(id.to_string(), "it is not known".to_owned()),
+            }
+        }
+        for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
+            self.failed.insert(AsRef::<str>::as_ref(error.policy_id()).to_owned(), error.inner().to_string());
+        }
+    }
+
+    /// Puts together what matched.
+    pub(crate) fn verdict(&self, version: &std::sync::Arc<str>, question: &Question) -> Verdict {
+        let answer = |kind, policies: Vec<&str>, reasons: Vec<String>, ask| Verdict {
+            kind,
+            version: version.clone(),
+            policies: policies.into_iter().take(MAX_NAMED).map(str::to_owned).collect(),
+            reasons: distinct(reasons),
+            ask,
+        };
+        if !self.failed.is_empty() {
+            let reasons = self.failed.keys().map(|id| format!("Policy {id:?} could not be evaluated.")).collect();
+            return answer(VerdictKind::Deny, self.failed.keys().map(String::as_str).collect(), reasons, None);
+        }
+        let forbids = self.that(|rule| rule.says() == Says::Forbid);
+        if !forbids.is_empty() {
+            return answer(VerdictKind::Deny, ids(&forbids), reasons(&forbids), None);
+        }
+        let permits = self.that(|rule| matches!(rule.says(), Says::Permit | Says::PermitAsking));
+        if permits.is_empty() {
+            return answer(VerdictKind::Deny, vec![], vec!["No policy permits this.".to_owned()], None);
+        }
+        let lifted = Lifted::of(question);
+        let asking = self.that(|rule| rule.asks.is_some() && !lifted.lifts(rule));
+        let declared = lifted.declared == Some(true) && !lifted.approved;
+        if asking.is_empty() && !declared {
+            return answer(VerdictKind::Allow, ids(&permits), reasons(&permits), None);
+        }
+        let mut why = reasons(&asking);
+        why.extend(declared.then(|| "The tool's declaration asks for approval.".to_owned()));
+        answer(VerdictKind::Ask, ids(&asking), why, Some(ask(&asking, declared)))
+    }
+
+    fn that(&self, wanted: impl Fn(&Rule) -> bool) -> Vec<&'a Rule> {
+        self.matched.values().copied().filter(|rule| wanted(rule)).collect()
+    }
+}
+
+/// A question that could not be put, or that policies could not look at whole.
+pub(crate) fn unaskable(why: &Unaskable, version: &std::sync::Arc<str>, argued: BTreeSet<&str>) -> Verdict {
+    let (reason, policies) = match why {
+        Unaskable::Arguments => ("The arguments are larger than policies can look at.".to_owned(), argued),
+        Unaskable::Facts => {
+            ("There are more roles, labels or counts than policies can look at.".to_owned(), BTreeSet::new())
+        }
+        Unaskable::Engine(error) => (format!("The question could not be put: {error}."), BTreeSet::new()),
+    };
+    let policies = policies.into_iter().take(MAX_NAMED).map(str::to_owned).collect();
+    Verdict { kind: VerdictKind::Deny, version: version.clone(), policies, reasons: vec![reason], ask: None }
+}
+
+/// What takes an `Ask` away.
+struct Lifted {
+    /// This very act was approved.
+    approved: bool,
+    /// What the tool's declaration says of approvals.
+    declared: Option<bool>,
+}
+
+impl Lifted {
+    fn of(question: &Question) -> Self {
+        let digest = question.act.digest();
+        let declared = match &question.act {
+            Act::CallTool(call) => call.approval_asked,
+            Act::Connect(_) | Act::Infer(_) => None,
+        };
+        Self { approved: !digest.is_empty() && question.history.approved.contains(digest), declared }
+    }
+
+    /// A declaration speaks for the application, not for the operator: it lifts what the standard policy asks, no more.
+    fn lifts(&self, rule: &Rule) -> bool {
+        self.approved || (self.declared == Some(false) && rule.standard)
+    }
+}
+
+fn ask(asking: &[&Rule], declared: bool) -> Ask {
+    let asks: Vec<_> = asking.iter().filter_map(|rule| rule.asks.as_ref()).collect();
+    let mut needs: BTreeMap<Option<String>, u32> = BTreeMap::new();
+    for ask in &asks {
+        let quorum = needs.entry(ask.role.clone()).or_default();
+        *quorum = ask.quorum.max(*quorum);
+    }
+    if needs.is_empty() && declared {
+        needs.insert(None, 1);
+    }
+    Ask {
+        needs: needs.into_iter().map(|(role, quorum)| Need { role, quorum }).collect(),
+        expires_ms: asks.iter().filter_map(|ask| ask.expires_ms).min(),
+        edit: !asks.is_empty() && asks.iter().all(|ask| ask.edit),
+    }
+}
+
+fn ids<'a>(rules: &[&'a Rule]) -> Vec<&'a str> {
+    rules.iter().map(|rule| rule.id.as_str()).collect()
+}
+
+fn reasons(rules: &[&Rule]) -> Vec<String> {
+    rules.iter().filter_map(|rule| rule.reason.clone()).collect()
+}
+
+/// In their order, each once, at most `MAX_NAMED`.
+fn distinct(reasons: Vec<String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    reasons.into_iter().filter(|reason| seen.insert(reason.clone())).take(MAX_NAMED).collect()
+}

@@ -1,0 +1,54 @@
+//! One policy with what its annotations add to Cedar.
+
+use std::sync::Arc;
+
+use cedar_policy::{Effect, Policy};
+
+use crate::{Says, annotation::Asks};
+
+/// A loaded policy.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    pub(crate) file: Arc<str>,
+    pub(crate) line: usize,
+    /// From the standard policy, unchanged.
+    pub(crate) standard: bool,
+    pub(crate) reason: Option<String>,
+    /// The only tenant that it is about, by scope or annotation.
+    pub(crate) tenant: Option<String>,
+    pub(crate) asks: Option<Asks>,
+    pub(crate) reads: Reads,
+    /// Its canonical form, for the version.
+    pub(crate) canonical: String,
+    pub(crate) policy: Policy,
+}
+
+impl Rule {
+    pub(crate) fn says(&self) -> Says {
+        match (self.policy.effect(), self.asks.is_some()) {
+            (Effect::Permit, false) => Says::Permit,
+            (Effect::Permit, true) => Says::PermitAsking,
+            (Effect::Forbid, false) => Says::Forbid,
+            (Effect::Forbid, true) => Says::ForbidAsking,
+        }
+    }
+}
+
+/// Which costly facts a policy looks at; the others are not put together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reads {
+    pub(crate) arguments: bool,
+    pub(crate) calls: bool,
+}
+
+impl Reads {
+    /// What a policy's canonical form names. Too much is found rather than too little: a string with such a word counts.
+    pub(crate) fn of(canonical: &str) -> Self {
+        Self { arguments: canonical.contains("\"arguments\""), calls: canonical.contains("\"calls\"") }
+    }
+
+    pub(crate) fn or(self, other: Self) -> Self {
+        Self { arguments: self.arguments || other.arguments, calls: self.calls || other.calls }
+    }
+}
