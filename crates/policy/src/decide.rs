@@ -3,9 +3,16 @@
 //! 1. a policy that cannot be evaluated: `Deny`, 2. a `forbid` that does not ask: `Deny`, 3. no `permit`, asking or not:
 //! `Deny`, 4. anything that asks and is not lifted: `Ask`, 5. `Allow`. An asking `forbid` narrows and never permits.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use cedar_policy::{AuthorizationError, Authorizer, PolicyId, PolicySet};
+use cedar_policy_core::{
+    ast::{Literal, SlotEnv, ValueKind},
+    evaluator::Evaluator,
+    extensions::Extensions,
+};
 
 use crate::{
     Act, Ask, MAX_NAMED, Need, Question, Says, Verdict, VerdictKind,
@@ -14,54 +21,39 @@ use crate::{
     slice::Bucket,
 };
 
-/// Policies that matched, and those that failed with why, both by id.
+/// Policies that matched, and those that failed with why; both sorted by id, each once.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome<'a> {
-    pub(crate) matched: BTreeMap<&'a str, &'a Rule>,
-    pub(crate) failed: BTreeMap<String, String>,
+    pub(crate) matched: Vec<&'a Rule>,
+    pub(crate) failed: Vec<(&'a Rule, String)>,
 }
 
 impl<'a> Outcome<'a> {
-    /// Evaluates the buckets.
-    pub(crate) fn of(
-        authorizer: &Authorizer,
-        buckets: &[&Bucket],
-        facts: &Facts,
-        rules: &'a HashMap<PolicyId, Rule>,
-    ) -> Self {
+    /// Evaluates what is in the buckets. Cedar's own authorizer does the same around the same evaluator, but builds each
+    /// policy's expression anew for each request.
+    pub(crate) fn of(buckets: &[&'a Bucket], facts: Facts) -> Self {
+        let evaluator = Evaluator::new(facts.request, &facts.entities, Extensions::all_available());
+        let slots = SlotEnv::new();
         let mut outcome = Self::default();
-        for bucket in buckets {
-            outcome.evaluate(authorizer, &bucket.forbids, facts, rules);
-            outcome.evaluate(authorizer, &bucket.permits, facts, rules);
+        for rule in buckets.iter().flat_map(|bucket| &bucket.rules) {
+            match evaluator.interpret(&rule.condition, &slots) {
+                Ok(value) => match value.value_kind() {
+                    ValueKind::Lit(Literal::Bool(true)) => outcome.matched.push(rule),
+                    ValueKind::Lit(Literal::Bool(false)) => {}
+                    _ => outcome.failed.push((rule, "it is neither true nor false".to_owned())),
+                },
+                Err(error) => outcome.failed.push((rule, error.to_string())),
+            }
         }
+        outcome.matched.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        outcome.matched.dedup_by(|left, right| left.id == right.id);
+        outcome.failed.sort_unstable_by(|left, right| left.0.id.cmp(&right.0.id));
+        outcome.failed.dedup_by(|left, right| left.0.id == right.0.id);
         outcome
     }
 
-    /// Every policy of one set that matches is a reason of the response only because a set has one effect.
-    pub(crate) fn evaluate(
-        &mut self,
-        authorizer: &Authorizer,
-        set: &PolicySet,
-        facts: &Facts,
-        rules: &'a HashMap<PolicyId, Rule>,
-    ) {
-        if set.is_empty() {
-            return;
-        }
-        let response = authorizer.is_authorized(&facts.request, set, &facts.entities);
-        for id in response.diagnostics().reason() {
-            match rules.get(id) {
-                Some(rule) => _ = self.matched.insert(&rule.id, rule),
-                None => _ = self.failed.insert(id.to_string(), "it is not known".to_owned()),
-            }
-        }
-        for AuthorizationError::PolicyEvaluationError(error) in response.diagnostics().errors() {
-            self.failed.insert(AsRef::<str>::as_ref(error.policy_id()).to_owned(), error.inner().to_string());
-        }
-    }
-
     /// Puts together what matched.
-    pub(crate) fn verdict(&self, version: &std::sync::Arc<str>, question: &Question) -> Verdict {
+    pub(crate) fn verdict(&self, version: &Arc<str>, question: &Question) -> Verdict {
         let answer = |kind, policies: Vec<&str>, reasons: Vec<String>, ask| Verdict {
             kind,
             version: version.clone(),
@@ -70,8 +62,9 @@ impl<'a> Outcome<'a> {
             ask,
         };
         if !self.failed.is_empty() {
-            let reasons = self.failed.keys().map(|id| format!("Policy {id:?} could not be evaluated.")).collect();
-            return answer(VerdictKind::Deny, self.failed.keys().map(String::as_str).collect(), reasons, None);
+            let failed: Vec<&str> = self.failed.iter().map(|(rule, _)| rule.id.as_str()).collect();
+            let reasons = failed.iter().map(|id| format!("Policy {id:?} could not be evaluated.")).collect();
+            return answer(VerdictKind::Deny, failed, reasons, None);
         }
         let forbids = self.that(|rule| rule.says() == Says::Forbid);
         if !forbids.is_empty() {
@@ -93,12 +86,12 @@ impl<'a> Outcome<'a> {
     }
 
     fn that(&self, wanted: impl Fn(&Rule) -> bool) -> Vec<&'a Rule> {
-        self.matched.values().copied().filter(|rule| wanted(rule)).collect()
+        self.matched.iter().copied().filter(|rule| wanted(rule)).collect()
     }
 }
 
 /// A question that could not be put, or that policies could not look at whole.
-pub(crate) fn unaskable(why: &Unaskable, version: &std::sync::Arc<str>, argued: BTreeSet<&str>) -> Verdict {
+pub(crate) fn unaskable(why: &Unaskable, version: &Arc<str>, argued: BTreeSet<&str>) -> Verdict {
     let (reason, policies) = match why {
         Unaskable::Arguments => ("The arguments are larger than policies can look at.".to_owned(), argued),
         Unaskable::Facts => {

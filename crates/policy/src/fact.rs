@@ -1,9 +1,14 @@
 //! A question in Cedar's words: the request and the entities that it is about. What is built here matches
 //! `schema.cedarschema`; a test holds it to that, so that no verdict pays for the check.
 
-use std::str::FromStr;
+use std::{collections::HashSet, str::FromStr, sync::Arc};
 
-use cedar_policy::{Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression};
+use cedar_policy::EntityTypeName;
+use cedar_policy_core::{
+    ast::{Context, Eid, Entity, EntityType, EntityUID, EntityUIDEntry, PartialValue, Request, Value},
+    entities::{Entities, NoEntitiesSchema, TCComputation},
+    extensions::Extensions,
+};
 use mainstay_vocabulary::{Timestamp, place::Evidence};
 
 use crate::{
@@ -36,57 +41,56 @@ pub(crate) struct Facts {
 /// Names of the schema, parsed once.
 #[derive(Clone, Debug)]
 pub(crate) struct Words {
-    actions: [EntityUid; Verb::ALL.len()],
-    session: EntityTypeName,
-    tenant: EntityTypeName,
-    agent: EntityTypeName,
-    role: EntityTypeName,
-    principal: EntityTypeName,
-    runner: EntityTypeName,
-    server: EntityTypeName,
-    tool: EntityTypeName,
-    host: EntityTypeName,
-    domain: EntityTypeName,
-    deployment: EntityTypeName,
-    model: EntityTypeName,
-    provider: EntityTypeName,
-    texts: EntityUid,
-    numbers: EntityUid,
-    micros: EntityUid,
-    flags: EntityUid,
-    sets: EntityUid,
-    sizes: EntityUid,
-    calls: EntityUid,
+    actions: [EntityUIDEntry; Verb::ALL.len()],
+    session: EntityType,
+    tenant: EntityType,
+    agent: EntityType,
+    role: EntityType,
+    principal: EntityType,
+    runner: EntityType,
+    server: EntityType,
+    tool: EntityType,
+    host: EntityType,
+    domain: EntityType,
+    deployment: EntityType,
+    model: EntityType,
+    provider: EntityType,
+    /// In the order of `KINDS`.
+    kinds: [EntityUID; KINDS.len()],
+    /// The record that names them.
+    arguments: Value,
+    calls: EntityUID,
 }
 
 /// Who acts on what: the two and all that they are in.
 pub(crate) struct Subject {
     pub(crate) verb: Verb,
-    principal: EntityUid,
-    principal_in: Vec<EntityUid>,
-    resource: EntityUid,
-    resource_in: Vec<EntityUid>,
+    principal: EntityUID,
+    principal_in: Vec<EntityUID>,
+    resource: EntityUID,
+    resource_in: Vec<EntityUID>,
 }
 
 impl Subject {
     /// All that a policy's scope may name for it to match.
-    pub(crate) fn names(&self) -> Vec<EntityUid> {
-        let mut names = Vec::with_capacity(2 + self.principal_in.len() + self.resource_in.len());
-        names.push(self.principal.clone());
-        names.push(self.resource.clone());
-        names.extend(self.principal_in.iter().chain(&self.resource_in).cloned());
-        names.sort_unstable();
-        names.dedup();
-        names
+    pub(crate) fn names(&self) -> Vec<&EntityUID> {
+        let ends = [&self.principal, &self.resource];
+        ends.into_iter().chain(&self.principal_in).chain(&self.resource_in).collect()
     }
 }
 
 impl Words {
     pub(crate) fn new() -> Result<Self, Error> {
-        let kind = |name: &str| EntityTypeName::from_str(name).map_err(|error| Error::Schema(error.to_string()));
+        let kind = |name: &str| {
+            let parsed = EntityTypeName::from_str(name).map_err(|error| Error::Schema(error.to_string()))?;
+            Ok::<_, Error>(AsRef::<EntityType>::as_ref(&parsed).clone())
+        };
         let one = |name: &str| Ok::<_, Error>(uid(&kind(name)?, ""));
-        let verb = |verb: Verb| Ok::<_, Error>(uid(&kind("Action")?, verb.as_str()));
+        let verb = |verb: Verb| Ok::<_, Error>(EntityUIDEntry::known(uid(&kind("Action")?, verb.as_str()), None));
         let [call_tool, connect, infer] = Verb::ALL;
+        let [texts, numbers, micros, flags, sets, sizes] = KINDS.map(|(_, kind)| one(kind));
+        let kinds = [texts?, numbers?, micros?, flags?, sets?, sizes?];
+        let names = KINDS.into_iter().map(|(name, _)| name);
         Ok(Self {
             actions: [verb(call_tool)?, verb(connect)?, verb(infer)?],
             session: kind("Session")?,
@@ -102,12 +106,8 @@ impl Words {
             deployment: kind("Deployment")?,
             model: kind("Model")?,
             provider: kind("Provider")?,
-            texts: one("Texts")?,
-            numbers: one("Numbers")?,
-            micros: one("Micros")?,
-            flags: one("Flags")?,
-            sets: one("Sets")?,
-            sizes: one("Sizes")?,
+            arguments: Value::record(names.zip(kinds.iter().cloned().map(Value::from)), None),
+            kinds,
             calls: one("Calls")?,
         })
     }
@@ -144,105 +144,94 @@ impl Words {
         let mut entities = Vec::with_capacity(10);
         let mut who = vec![pair("tenant", text(&question.tenant)), pair("principal", text(&question.principal))];
         who.extend(question.agent.iter().map(|agent| pair("agent", text(agent))));
-        entities.push(entity(subject.principal.clone(), who, subject.principal_in, [])?);
+        entities.push(entity(&subject.principal, who, subject.principal_in));
         let mut context = self.known(question);
         let what = match &question.act {
             Act::CallTool(call) => {
-                context.push(pair("arguments", self.argument_kinds()?));
-                let of_tool = question.history.calls.get(&call.id()).copied().unwrap_or(0);
+                context.push(pair("arguments", self.arguments.clone()));
+                let of_tool = question.history.calls.get(subject.resource.eid().as_ref()).copied().unwrap_or(0);
                 context.push(pair("calls_of_tool", long(of_tool)));
                 if reads.arguments {
                     let read = Arguments::read(&call.arguments).map_err(|TooLarge| Unaskable::Arguments)?;
-                    self.arguments(read, &mut entities)?;
+                    self.tags_of(read, &mut entities);
                 }
                 tool(call)
             }
             Act::Connect(egress) => {
-                context.push(pair("port", RestrictedExpression::new_long(egress.port.into())));
+                context.push(pair("port", long(egress.port.into())));
                 context.push(pair("address", text(egress.address.as_str())));
                 context.push(pair("purpose", text(&egress.purpose)));
-                vec![pair("name", text(&host(egress)))]
+                vec![pair("name", Value::from(subject.resource.eid().as_ref()))]
             }
             Act::Infer(inference) => deployment(inference),
         };
-        entities.push(entity(subject.resource.clone(), what, subject.resource_in, [])?);
+        entities.push(entity(&subject.resource, what, subject.resource_in));
         if reads.calls {
             let counts = question.history.calls.iter().map(|(tool, count)| (tool.clone(), long(*count)));
-            entities.push(entity(self.calls.clone(), [], [], counts)?);
+            entities.extend(tags(&self.calls, counts.collect()));
         }
-        let context = Context::from_pairs(context).map_err(engine)?;
         let [call_tool, connect, infer] = &self.actions;
         let action = match subject.verb {
             Verb::CallTool => call_tool,
             Verb::Connect => connect,
             Verb::Infer => infer,
         };
-        let request = Request::new(subject.principal, action.clone(), subject.resource, context, None);
-        let entities = Entities::from_entities(entities, None).map_err(engine)?;
-        Ok(Facts { request: request.map_err(engine)?, entities })
+        let context = Context::Value(Arc::new(context.into_iter().map(|(name, value)| (name.into(), value)).collect()));
+        let known = |uid| EntityUIDEntry::known(uid, None);
+        let (principal, resource) = (known(subject.principal), known(subject.resource));
+        let request = Request::new_unchecked(principal, action.clone(), resource, Some(context));
+        let none = None::<&NoEntitiesSchema>;
+        // Each entity names all that it is in: there is nothing to close.
+        let closed = TCComputation::AssumeAlreadyComputed;
+        let entities = Entities::from_entities(entities, none, closed, Extensions::all_available());
+        Ok(Facts { request, entities: entities.map_err(|error| Unaskable::Engine(error.to_string()))? })
     }
 
-    fn known(&self, question: &Question) -> Vec<Pair> {
+    fn known(&self, question: &Question) -> Vec<(&'static str, Value)> {
         let history = &question.history;
         let digest = question.act.digest();
         let total = history.calls.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let (hour, weekday) = hour_and_weekday(question.at);
-        vec![
-            pair("labels", RestrictedExpression::new_set(history.labels.iter().map(|label| text(label)))),
-            pair("approved", RestrictedExpression::new_bool(!digest.is_empty() && history.approved.contains(digest))),
+        let mut known = Vec::with_capacity(12);
+        known.extend([
+            pair("labels", Value::set(history.labels.iter().map(|label| text(label)), None)),
+            pair("approved", Value::from(!digest.is_empty() && history.approved.contains(digest))),
             pair("at_ms", long(question.at.0)),
             pair("hour_utc", long(hour)),
             pair("weekday_utc", long(weekday)),
             pair("spend_micro_usd", long(history.spend_micro_usd)),
-            pair("calls", RestrictedExpression::new_entity_uid(self.calls.clone())),
+            pair("calls", Value::from(self.calls.clone())),
             pair("calls_total", long(total)),
-        ]
+        ]);
+        known
     }
 
-    fn argument_kinds(&self) -> Result<RestrictedExpression, Unaskable> {
-        let kinds = [
-            ("text", &self.texts),
-            ("number", &self.numbers),
-            ("micro", &self.micros),
-            ("flag", &self.flags),
-            ("set", &self.sets),
-            ("size", &self.sizes),
-        ];
-        let kinds = kinds.map(|(name, uid)| pair(name, RestrictedExpression::new_entity_uid(uid.clone())));
-        RestrictedExpression::new_record(kinds).map_err(engine)
-    }
-
-    /// A kind without a value needs no entity: Cedar finds no tag on what it does not know.
-    fn arguments(&self, read: Arguments, entities: &mut Vec<Entity>) -> Result<(), Unaskable> {
-        let longs = |tags: Vec<(String, i64)>| {
-            tags.into_iter().map(|(path, number)| (path, RestrictedExpression::new_long(number)))
-        };
-        let set =
-            |texts: Vec<String>| RestrictedExpression::new_set(texts.into_iter().map(RestrictedExpression::new_string));
-        let kinds: [(&EntityUid, Vec<Pair>); 6] = [
-            (
-                &self.texts,
-                read.text.into_iter().map(|(path, text)| (path, RestrictedExpression::new_string(text))).collect(),
-            ),
-            (&self.numbers, longs(read.number).collect()),
-            (&self.micros, longs(read.micro).collect()),
-            (
-                &self.flags,
-                read.flag.into_iter().map(|(path, flag)| (path, RestrictedExpression::new_bool(flag))).collect(),
-            ),
-            (&self.sets, read.set.into_iter().map(|(path, texts)| (path, set(texts))).collect()),
-            (&self.sizes, longs(read.size).collect()),
-        ];
-        for (uid, tags) in kinds {
-            if !tags.is_empty() {
-                entities.push(entity(uid.clone(), [], [], tags)?);
-            }
+    fn tags_of(&self, read: Arguments, entities: &mut Vec<Entity>) {
+        fn values<T>(tags: Vec<(String, T)>, value: impl Fn(T) -> Value) -> Vec<(String, Value)> {
+            tags.into_iter().map(|(path, tag)| (path, value(tag))).collect()
         }
-        Ok(())
+        let set = |texts: Vec<String>| Value::set(texts.into_iter().map(Value::from), None);
+        let [texts, numbers, micros, flags, sets, sizes] = &self.kinds;
+        entities.extend(tags(texts, values(read.text, Value::from)));
+        entities.extend(tags(numbers, values(read.number, Value::from)));
+        entities.extend(tags(micros, values(read.micro, Value::from)));
+        entities.extend(tags(flags, values(read.flag, Value::from)));
+        entities.extend(tags(sets, values(read.set, set)));
+        entities.extend(tags(sizes, values(read.size, Value::from)));
     }
 }
 
-type Pair = (String, RestrictedExpression);
+/// Kinds of arguments, by the attribute of `context.arguments` and the type of its entity.
+const KINDS: [(&str, &str); 6] = [
+    ("text", "Texts"),
+    ("number", "Numbers"),
+    ("micro", "Micros"),
+    ("flag", "Flags"),
+    ("set", "Sets"),
+    ("size", "Sizes"),
+];
+
+type Pair = (&'static str, Value);
 
 fn tool(call: &ToolCall) -> Vec<Pair> {
     let mut what = vec![
@@ -251,8 +240,8 @@ fn tool(call: &ToolCall) -> Vec<Pair> {
         pair("class", text(call.class.as_str())),
     ];
     what.extend(call.server.iter().map(|server| pair("server", text(server))));
-    what.extend(call.destructive.map(|hint| pair("destructive", RestrictedExpression::new_bool(hint))));
-    what.extend(call.open_world.map(|hint| pair("open_world", RestrictedExpression::new_bool(hint))));
+    what.extend(call.destructive.map(|hint| pair("destructive", Value::from(hint))));
+    what.extend(call.open_world.map(|hint| pair("open_world", Value::from(hint))));
     what
 }
 
@@ -262,7 +251,7 @@ fn deployment(inference: &Inference) -> Vec<Pair> {
         pair("name", text(&inference.deployment)),
         pair("model", text(&inference.model)),
         pair("provider", text(&inference.provider)),
-        pair("evidence", RestrictedExpression::new_long(grade(place.evidence))),
+        pair("evidence", Value::from(grade(place.evidence))),
     ];
     let known = [
         ("jurisdiction", &place.jurisdiction),
@@ -313,31 +302,31 @@ fn hour_and_weekday(at: Timestamp) -> (u64, u64) {
     (at.0 / HOUR_MS % 24, (at.0 / HOUR_MS / 24 + FIRST_WEEKDAY) % 7 + 1)
 }
 
-fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
-    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+fn uid(kind: &EntityType, id: &str) -> EntityUID {
+    EntityUID::from_components(kind.clone(), Eid::new(id), None)
 }
 
-fn pair(name: &str, value: RestrictedExpression) -> Pair {
-    (name.to_owned(), value)
+fn pair(name: &'static str, value: Value) -> Pair {
+    (name, value)
 }
 
-fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_owned())
+fn text(value: &str) -> Value {
+    Value::from(value)
 }
 
-fn long(value: u64) -> RestrictedExpression {
-    RestrictedExpression::new_long(i64::try_from(value).unwrap_or(i64::MAX))
+fn long(value: u64) -> Value {
+    Value::from(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
-fn entity(
-    uid: EntityUid,
-    attributes: impl IntoIterator<Item = Pair>,
-    above: impl IntoIterator<Item = EntityUid>,
-    tags: impl IntoIterator<Item = Pair>,
-) -> Result<Entity, Unaskable> {
-    Entity::new_with_tags(uid, attributes, above, tags).map_err(engine)
+fn entity(uid: &EntityUID, attributes: Vec<Pair>, above: Vec<EntityUID>) -> Entity {
+    let attributes = attributes.into_iter().map(|(name, value)| (name.into(), PartialValue::Value(value)));
+    let above = above.into_iter().collect();
+    Entity::new_with_attr_partial_value(uid.clone(), attributes, HashSet::new(), above, [])
 }
 
-fn engine(error: impl std::error::Error) -> Unaskable {
-    Unaskable::Engine(error.to_string())
+/// An entity that is there for its tags; `None` without any: Cedar finds no tag on what it does not know.
+fn tags(uid: &EntityUID, tags: Vec<(String, Value)>) -> Option<Entity> {
+    let some = !tags.is_empty();
+    let tags = tags.into_iter().map(|(path, value)| (path.into(), PartialValue::Value(value)));
+    some.then(|| Entity::new_with_attr_partial_value(uid.clone(), [], HashSet::new(), HashSet::new(), tags))
 }

@@ -9,6 +9,7 @@ use std::{
 use cedar_policy::{
     EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationMode, ValidationWarning, Validator,
 };
+use cedar_policy_core::ast;
 use miette::Diagnostic;
 
 use crate::{
@@ -134,10 +135,15 @@ impl<'a> Loader<'a> {
         };
         let id = annotations.id.unwrap_or(unnamed);
         let policy = policy.new_id(PolicyId::new(&id));
-        let canonical = match policy.to_json() {
-            Ok(json) => canonical(&json),
-            Err(error) => {
-                self.fault(source, statement.offset, error.to_string(), None);
+        let bare = policy.to_json().map_err(|error| error.to_string()).and_then(|json| {
+            let canonical = canonical(&json);
+            let bare = Policy::from_json(Some(PolicyId::new(&id)), json).map_err(|error| error.to_string())?;
+            Ok((canonical, AsRef::<ast::Policy>::as_ref(&bare).condition()))
+        });
+        let (canonical, condition) = match bare {
+            Ok(bare) => bare,
+            Err(what) => {
+                self.fault(source, statement.offset, what, None);
                 return None;
             }
         };
@@ -152,6 +158,7 @@ impl<'a> Loader<'a> {
             reads: Reads::of(&canonical),
             canonical,
             policy,
+            condition,
         })
     }
 

@@ -1,12 +1,6 @@
 //! The seam: policies that are loaded once and asked often.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    sync::Arc,
-};
-
-use cedar_policy::{Authorizer, PolicyId};
+use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use crate::{
     Error, Explanation, Matched, Question, Source, Verdict,
@@ -31,9 +25,8 @@ pub struct Policies {
 
 pub(crate) struct Engine {
     pub(crate) words: Words,
-    pub(crate) rules: HashMap<PolicyId, Rule>,
+    pub(crate) rules: Vec<Arc<Rule>>,
     index: Index,
-    pub(crate) authorizer: Authorizer,
 }
 
 impl Policies {
@@ -42,16 +35,10 @@ impl Policies {
     /// # Errors
     /// Every fault that was found, with file, line, column, and what would be right.
     pub fn load(sources: &[Source]) -> Result<Self, Error> {
-        let rules = load::load(&load::schema()?, sources)?;
-        let engine = Engine {
-            words: Words::new()?,
-            index: Index::new(&rules)?,
-            authorizer: Authorizer::new(),
-            rules: HashMap::new(),
-        };
+        let rules: Vec<_> = load::load(&load::schema()?, sources)?.into_iter().map(Arc::new).collect();
         let version = Arc::from(version(SCHEMA, &rules));
-        let rules = rules.into_iter().map(|rule| (PolicyId::new(&rule.id), rule)).collect();
-        Ok(Self { version, engine: Some(Arc::new(Engine { rules, ..engine })) })
+        let engine = Engine { words: Words::new()?, index: Index::new(&rules), rules };
+        Ok(Self { version, engine: Some(Arc::new(engine)) })
     }
 
     /// The standard policy, which is compiled in. A defect in it (a test excludes that) denies everything.
@@ -83,11 +70,8 @@ impl Policies {
     /// The verdict with every policy that matched, for whoever writes policies.
     pub fn explain(&self, question: &Question) -> Explanation {
         let (verdict, outcome, weighed) = self.answer(question);
-        let failed = outcome.failed.iter().filter_map(|(id, why)| {
-            let rule = self.engine.as_ref()?.rules.get(&PolicyId::new(id))?;
-            Some((rule, Some(why.clone())))
-        });
-        let all = failed.chain(outcome.matched.values().map(|rule| (*rule, None)));
+        let failed = outcome.failed.iter().map(|(rule, why)| (*rule, Some(why.clone())));
+        let all = failed.chain(outcome.matched.iter().map(|rule| (*rule, None)));
         let mut matched: Vec<_> = all.map(|(rule, failed)| matched(rule, failed)).collect();
         matched.sort_by(|left, right| left.id.cmp(&right.id));
         Explanation { verdict, matched, in_slice: weighed.in_slice, evaluated: weighed.evaluated }
@@ -109,12 +93,12 @@ impl Policies {
         let reads = found.buckets.iter().fold(Reads::default(), |reads, bucket| reads.or(bucket.reads));
         match engine.words.facts(subject, question, reads) {
             Ok(facts) => {
-                let outcome = Outcome::of(&engine.authorizer, &found.buckets, &facts, &engine.rules);
+                let outcome = Outcome::of(&found.buckets, facts);
                 (outcome.verdict(&self.version, question), outcome, weighed)
             }
             Err(why) => {
-                let argued = found.buckets.iter().flat_map(|bucket| bucket.argued.iter().map(String::as_str)).collect();
-                refused(&why, argued, weighed)
+                let argued = found.buckets.iter().flat_map(|bucket| &bucket.rules).filter(|rule| rule.reads.arguments);
+                refused(&why, argued.map(|rule| rule.id.as_str()).collect(), weighed)
             }
         }
     }
@@ -143,7 +127,7 @@ struct Weighed {
 
 impl Weighed {
     fn of(found: &Candidates<'_>) -> Self {
-        Self { in_slice: found.in_slice, evaluated: found.buckets.iter().map(|bucket| bucket.size).sum() }
+        Self { in_slice: found.in_slice, evaluated: found.buckets.iter().map(|bucket| bucket.rules.len()).sum() }
     }
 }
 

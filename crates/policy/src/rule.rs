@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cedar_policy::{Effect, Policy};
+use cedar_policy_core::ast::Expr;
 
 use crate::{Says, annotation::Asks};
 
@@ -22,6 +23,8 @@ pub(crate) struct Rule {
     /// Its canonical form, for the version.
     pub(crate) canonical: String,
     pub(crate) policy: Policy,
+    /// Scope and conditions as one expression, without its places in the text: the engine would copy them at each step.
+    pub(crate) condition: Expr,
 }
 
 impl Rule {

@@ -2,14 +2,12 @@
 //! that could match. Leaving a policy out never changes a verdict: its scope would be false, and Cedar looks at no
 //! condition of a policy whose scope is false. The differential test in `tests/differential.rs` holds this to plain Cedar.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-use cedar_policy::{ActionConstraint, Effect, EntityUid, PolicySet, PrincipalConstraint, ResourceConstraint};
+use cedar_policy::{ActionConstraint, EntityUid, PrincipalConstraint, ResourceConstraint};
+use cedar_policy_core::ast::EntityUID;
 
-use crate::{
-    Error,
-    rule::{Reads, Rule},
-};
+use crate::rule::{Reads, Rule};
 
 /// What may be asked about, as an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,28 +32,14 @@ impl Verb {
 /// Policies that are evaluated together or not at all.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bucket {
-    /// Kept apart from the others, because Cedar names only those policies that decided.
-    pub(crate) permits: PolicySet,
-    pub(crate) forbids: PolicySet,
+    pub(crate) rules: Vec<Arc<Rule>>,
     pub(crate) reads: Reads,
-    pub(crate) size: usize,
-    /// Ids of those that look at arguments.
-    pub(crate) argued: Vec<String>,
 }
 
 impl Bucket {
-    fn add(&mut self, rule: &Rule) -> Result<(), Error> {
-        let set = match rule.policy.effect() {
-            Effect::Permit => &mut self.permits,
-            Effect::Forbid => &mut self.forbids,
-        };
-        set.add(rule.policy.clone()).map_err(|error| Error::Schema(error.to_string()))?;
+    fn add(&mut self, rule: &Arc<Rule>) {
         self.reads = self.reads.or(rule.reads);
-        self.size += 1;
-        if rule.reads.arguments {
-            self.argued.push(rule.id.clone());
-        }
-        Ok(())
+        self.rules.push(rule.clone());
     }
 }
 
@@ -65,7 +49,7 @@ struct Slice {
     /// Those whose scope names nothing but the action and the tenant.
     open: Bucket,
     /// The others, by the entity that their scope names.
-    named: HashMap<EntityUid, Bucket>,
+    named: HashMap<EntityUID, Bucket>,
     size: usize,
 }
 
@@ -85,7 +69,7 @@ pub(crate) struct Candidates<'a> {
 }
 
 impl Index {
-    pub(crate) fn new(rules: &[Rule]) -> Result<Self, Error> {
+    pub(crate) fn new(rules: &[Arc<Rule>]) -> Self {
         let mut index = Self::default();
         for rule in rules {
             let slices = match &rule.tenant {
@@ -100,24 +84,24 @@ impl Index {
                     Some(uid) => slice.named.entry(uid).or_default(),
                     None => &mut slice.open,
                 };
-                bucket.add(rule)?;
+                bucket.add(rule);
                 slice.size += 1;
             }
         }
-        Ok(index)
+        index
     }
 
     /// Policies that could match: `names` are the acting session, what it acts on, and all that these are in.
-    pub(crate) fn candidates<'a>(&'a self, tenant: &str, verb: Verb, names: &[EntityUid]) -> Candidates<'a> {
-        let mut found = Candidates { buckets: Vec::with_capacity(8), in_slice: 0 };
+    pub(crate) fn candidates<'a>(&'a self, tenant: &str, verb: Verb, names: &[&EntityUID]) -> Candidates<'a> {
+        let mut found = Candidates { buckets: Vec::with_capacity(names.len()), in_slice: 0 };
         for slices in [Some(&self.everyone), self.tenants.get(tenant)].into_iter().flatten() {
             let Some(slice) = slices.get(verb as usize) else { continue };
             found.in_slice += slice.size;
-            if slice.open.size > 0 {
+            if !slice.open.rules.is_empty() {
                 found.buckets.push(&slice.open);
             }
             if !slice.named.is_empty() {
-                found.buckets.extend(names.iter().filter_map(|name| slice.named.get(name)));
+                found.buckets.extend(names.iter().filter_map(|name| slice.named.get(*name)));
             }
         }
         found
@@ -135,14 +119,15 @@ fn concerns(rule: &Rule, verb: Verb) -> bool {
 
 /// The entity that a question must name for the policy to match; the resource's first, there are more of them. A
 /// tenant is no such name: it is in the slice already.
-fn key(rule: &Rule) -> Option<EntityUid> {
+fn key(rule: &Rule) -> Option<EntityUID> {
     let resource = match rule.policy.resource_constraint() {
         ResourceConstraint::In(uid) | ResourceConstraint::Eq(uid) | ResourceConstraint::IsIn(_, uid) => Some(uid),
         ResourceConstraint::Any | ResourceConstraint::Is(_) => None,
     };
-    let principal = || match rule.policy.principal_constraint() {
+    let acting = || match rule.policy.principal_constraint() {
         PrincipalConstraint::In(uid) | PrincipalConstraint::Eq(uid) | PrincipalConstraint::IsIn(_, uid) => Some(uid),
         PrincipalConstraint::Any | PrincipalConstraint::Is(_) => None,
     };
-    resource.or_else(|| principal().filter(|uid| uid.type_name().basename() != "Tenant"))
+    let principal = || acting().filter(|uid| uid.type_name().basename() != "Tenant");
+    resource.or_else(principal).map(EntityUID::from)
 }

@@ -1,7 +1,7 @@
 //! The version of policies: a digest of all that decides. Comments, line breaks and the order of files and policies do
 //! not decide, so a version stays when only they change.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, sync::Arc};
 
 use ring::digest::{Context, SHA256};
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::rule::Rule;
 const ENGINE: u32 = 1;
 
 /// The digest, in hex.
-pub(crate) fn version(schema: &str, rules: &[Rule]) -> String {
+pub(crate) fn version(schema: &str, rules: &[Arc<Rule>]) -> String {
     let mut context = Context::new(&SHA256);
     let mut part = |text: &str| {
         context.update(&(text.len() as u64).to_be_bytes());
@@ -20,7 +20,7 @@ pub(crate) fn version(schema: &str, rules: &[Rule]) -> String {
     };
     part(&format!("mainstay policy {ENGINE}, cedar {}", cedar_policy::get_lang_version()));
     part(schema);
-    let mut rules: Vec<&Rule> = rules.iter().collect();
+    let mut rules: Vec<&Arc<Rule>> = rules.iter().collect();
     rules.sort_by(|left, right| left.id.cmp(&right.id));
     for rule in rules {
         part(&rule.id);
