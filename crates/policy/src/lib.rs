@@ -16,6 +16,9 @@ mod source;
 mod verdict;
 mod version;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::{Error, Fault, Faults, MAX_FAULTS};
 pub use policies::{MAX_NAMED, Policies};
 pub use question::{Act, AddressClass, EffectClass, Egress, History, Inference, Question, Runner, ToolCall};

@@ -7,7 +7,8 @@ use std::{
 };
 
 use cedar_policy::{
-    EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationMode, ValidationWarning, Validator,
+    EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint, Schema, ValidationError, ValidationMode,
+    ValidationWarning, Validator,
 };
 use cedar_policy_core::ast;
 use miette::Diagnostic;
@@ -31,6 +32,11 @@ pub(crate) const MAX_SOURCE_BYTES: usize = 4 << 20;
 pub(crate) const MAX_POLICIES: usize = 64_000;
 /// Bytes of one policy: the parser is recursive, and the evaluator's time grows with the policy's size.
 pub(crate) const MAX_POLICY_BYTES: usize = 64 << 10;
+
+/// Brackets in brackets and branches of one policy: the engine recurses into each, a dozen calls deep.
+const MAX_DEPTH: usize = 24;
+/// Operators of one policy: a chain of them is as deep as it is long.
+const MAX_OPERATORS: usize = 200;
 
 /// The schema, parsed.
 pub(crate) fn schema() -> Result<Schema, Error> {
@@ -108,6 +114,13 @@ impl<'a> Loader<'a> {
             self.fault(source, statement.offset, "the policy is too long".to_owned(), Some(right));
             return None;
         }
+        let (depth, operators) = statement.depth();
+        if depth > MAX_DEPTH || operators > MAX_OPERATORS {
+            let what = format!("the policy is nested {depth} deep and has {operators} operators");
+            let right = format!("split it: at most {MAX_DEPTH} deep and {MAX_OPERATORS} operators");
+            self.fault(source, statement.offset, what, Some(right));
+            return None;
+        }
         let policy = match Policy::parse(Some(PolicyId::new(&unnamed)), statement.text) {
             Ok(policy) => policy,
             Err(errors) => {
@@ -180,20 +193,29 @@ impl<'a> Loader<'a> {
             }
         }
         let result = Validator::new(schema.clone()).validate(&set, ValidationMode::Strict);
+        let wrong: HashSet<_> = result.validation_errors().map(|error| error.policy_id().clone()).collect();
+        let more = |error: &ValidationError| !matches!(error, ValidationError::InvalidActionApplication(_));
+        let known: HashSet<_> =
+            result.validation_errors().filter(|error| more(error)).map(ValidationError::policy_id).collect();
         for error in result.validation_errors() {
-            self.validated(error.policy_id(), error);
+            // That nothing fits follows from what is named wrongly.
+            if more(error) || !known.contains(error.policy_id()) {
+                self.validated(error.policy_id(), error);
+            }
         }
-        for warning in result.validation_warnings() {
-            // A rule that never applies protects nobody; letters that change direction hide what a rule says.
-            if matches!(
+        // A rule that never applies protects nobody; letters that change direction hide what a rule says.
+        let refused = result.validation_warnings().filter(|warning| {
+            let kind = matches!(
                 warning,
                 ValidationWarning::ImpossiblePolicy(_)
                     | ValidationWarning::BidiCharsInString(_)
                     | ValidationWarning::BidiCharsInIdentifier(_)
                     | ValidationWarning::InvalidActionApplication(_)
-            ) {
-                self.validated(warning.policy_id(), warning);
-            }
+            );
+            kind && !wrong.contains(warning.policy_id())
+        });
+        for warning in refused {
+            self.validated(warning.policy_id(), warning);
         }
     }
 

@@ -1,5 +1,7 @@
 //! A text of policies, cut into statements, so that every fault has its line. What a statement means is Cedar's.
 
+use std::{iter::Peekable, str::CharIndices};
+
 /// The standard policy, commented.
 pub(crate) const STANDARD: &str = include_str!("default.cedar");
 
@@ -26,31 +28,16 @@ impl Source {
     /// The statements: each from its first word to its semicolon; what follows the last semicolon is one more.
     pub(crate) fn statements(&self) -> Vec<Statement<'_>> {
         let mut found = Vec::new();
-        let mut start = None;
-        let mut end = 0;
-        let mut rest = self.text.char_indices().peekable();
-        while let Some((place, letter)) = rest.next() {
-            if letter == '/' && rest.peek().is_some_and(|(_, next)| *next == '/') {
-                while rest.next_if(|(_, letter)| *letter != '\n').is_some() {}
-                continue;
-            }
-            if letter.is_whitespace() {
-                continue;
-            }
-            let from = *start.get_or_insert(place);
-            end = place + letter.len_utf8();
-            match letter {
-                '"' => end = past_string(&mut rest).unwrap_or(self.text.len()),
-                ';' => {
-                    found.push(Statement { offset: from, text: &self.text[from..end] });
-                    start = None;
-                }
-                _ => {}
+        let mut open: Option<(usize, usize)> = None;
+        for piece in Pieces::of(&self.text).filter(|piece| !piece.letter.is_whitespace()) {
+            let from = open.map_or(piece.from, |(from, _)| from);
+            open = Some((from, piece.to));
+            if piece.letter == ';' {
+                found.push(Statement { offset: from, text: &self.text[from..piece.to] });
+                open = None;
             }
         }
-        if let Some(from) = start {
-            found.push(Statement { offset: from, text: &self.text[from..end] });
-        }
+        found.extend(open.map(|(from, to)| Statement { offset: from, text: &self.text[from..to] }));
         found
     }
 
@@ -67,16 +54,52 @@ impl Source {
     }
 }
 
-/// Goes on to behind the string's closing quote; `None` where it does not close.
-fn past_string(rest: &mut impl Iterator<Item = (usize, char)>) -> Option<usize> {
-    while let Some((place, letter)) = rest.next() {
-        match letter {
-            '"' => return Some(place + 1),
-            '\\' => _ = rest.next(),
-            _ => {}
+/// A letter outside strings and comments, or a whole string, whose letter is its opening quote. Bytes of the text.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    from: usize,
+    to: usize,
+    letter: char,
+}
+
+/// The text without its comments.
+struct Pieces<'a> {
+    text: &'a str,
+    rest: Peekable<CharIndices<'a>>,
+}
+
+impl<'a> Pieces<'a> {
+    fn of(text: &'a str) -> Self {
+        Self { text, rest: text.char_indices().peekable() }
+    }
+
+    /// Goes on to behind the closing quote, or to the end.
+    fn past_string(&mut self) -> usize {
+        while let Some((place, letter)) = self.rest.next() {
+            match letter {
+                '"' => return place + 1,
+                '\\' => _ = self.rest.next(),
+                _ => {}
+            }
+        }
+        self.text.len()
+    }
+}
+
+impl Iterator for Pieces<'_> {
+    type Item = Piece;
+
+    fn next(&mut self) -> Option<Piece> {
+        loop {
+            let (from, letter) = self.rest.next()?;
+            if letter == '/' && self.rest.peek().is_some_and(|(_, next)| *next == '/') {
+                while self.rest.next_if(|(_, letter)| *letter != '\n').is_some() {}
+                continue;
+            }
+            let to = if letter == '"' { self.past_string() } else { from + letter.len_utf8() };
+            return Some(Piece { from, to, letter });
         }
     }
-    None
 }
 
 /// The text of one policy.
@@ -85,6 +108,41 @@ pub(crate) struct Statement<'a> {
     /// Where it begins in its source, in bytes.
     pub(crate) offset: usize,
     pub(crate) text: &'a str,
+}
+
+impl Statement<'_> {
+    /// How deep the engine, which is recursive, would have to go: brackets in brackets and branches, and how many operators
+    /// there are, because each may stand on the result of the one before.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let (mut open, mut deepest, mut branches, mut operators) = (0_usize, 0_usize, 0, 0);
+        let mut word = String::new();
+        let mut before = ' ';
+        for piece in Pieces::of(self.text) {
+            match piece.letter {
+                '(' | '[' | '{' => open += 1,
+                ')' | ']' | '}' => open = open.saturating_sub(1),
+                '&' | '|' | '.' | '+' | '*' | '-' | '!' | '<' | '>' | '=' => {
+                    // `&&`, `==`, `<=` are one.
+                    operators += usize::from(!matches!((before, piece.letter), ('&', '&') | ('|', '|') | (_, '=')));
+                    operators += usize::from(piece.letter == '=' && !matches!(before, '=' | '<' | '>' | '!'));
+                }
+                _ => {}
+            }
+            before = piece.letter;
+            deepest = deepest.max(open);
+            if piece.letter.is_alphanumeric() || piece.letter == '_' {
+                // No word that counts is longer.
+                if word.len() <= 4 {
+                    word.push(piece.letter);
+                }
+                continue;
+            }
+            branches += usize::from(word == "if");
+            operators += usize::from(["has", "like", "in", "is"].contains(&word.as_str()));
+            word.clear();
+        }
+        (deepest + branches, operators)
+    }
 }
 
 #[cfg(test)]
@@ -108,6 +166,17 @@ mod tests {
         assert_eq!(texts("permit(a) // end"), [(1, "permit(a)".to_owned())]);
         assert_eq!(texts("\n\"open; "), [(2, "\"open; ".to_owned())]);
         assert_eq!(texts("  // only words\n"), []);
+    }
+
+    #[test]
+    fn depth_counts_what_the_engine_recurses_into() {
+        let depth = |text| Statement { offset: 0, text }.depth();
+        assert_eq!(depth("a"), (0, 0));
+        assert_eq!(depth("(([{x}]))()"), (4, 0));
+        assert_eq!(depth("\"((((&&\" // ((((..\n(a.b)"), (1, 1));
+        assert_eq!(depth("if (a) then b else if c then d else e"), (3, 0));
+        assert_eq!(depth("a has b && c like \"x\" || !d in iff"), (0, 6));
+        assert_eq!(depth("a == b != c <= d >= e < f"), (0, 5));
     }
 
     #[test]
