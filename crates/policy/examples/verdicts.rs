@@ -48,11 +48,12 @@ fn measure(mix: &str, open: usize) -> Result<(), mainstay_policy::Error> {
         let explanation = policies.explain(&questions[0]);
         let [allow, deny, ask] = kinds;
         println!(
-            "{mix}, {act}: median {} ns, p99 {} ns; slice {}, evaluated {}; allow {allow}, deny {deny}, ask {ask}",
+            "{mix}, {act}: median {} ns, p99 {} ns; slice {}, evaluated {}, left to Cedar {}; allow {allow}, deny {deny}, ask {ask}",
             took[VERDICTS / 2],
             took[VERDICTS * 99 / 100],
             explanation.in_slice,
             explanation.evaluated,
+            explanation.left_to_cedar,
         );
     }
     Ok(())

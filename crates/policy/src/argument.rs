@@ -61,7 +61,21 @@ impl Arguments {
                 }
             }
         }
+        read.sort();
         Ok(read)
+    }
+
+    /// By path, so that a path is found.
+    fn sort(&mut self) {
+        fn by_path<T>(tags: &mut [(String, T)]) {
+            tags.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+        }
+        by_path(&mut self.text);
+        by_path(&mut self.number);
+        by_path(&mut self.micro);
+        by_path(&mut self.flag);
+        by_path(&mut self.set);
+        by_path(&mut self.size);
     }
 
     fn number(&mut self, path: String, number: &Number) {
@@ -158,12 +172,7 @@ mod tests {
     use super::*;
 
     fn read(value: &Value) -> Arguments {
-        let mut read = Arguments::read(value).unwrap();
-        read.text.sort();
-        read.number.sort();
-        read.micro.sort();
-        read.size.sort();
-        read
+        Arguments::read(value).unwrap()
     }
 
     fn pairs<T: Clone>(pairs: &[(&str, T)]) -> Vec<(String, T)> {

@@ -17,6 +17,7 @@ use cedar_policy_core::{
 use crate::{
     Act, Ask, MAX_NAMED, Need, Question, Says, Verdict, VerdictKind,
     fact::{Facts, Unaskable},
+    field::View,
     rule::Rule,
     slice::Bucket,
 };
@@ -29,27 +30,43 @@ pub(crate) struct Outcome<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    /// Evaluates what is in the buckets. Cedar's own authorizer does the same around the same evaluator, but builds each
-    /// policy's expression anew for each request.
-    pub(crate) fn of(buckets: &[&'a Bucket], facts: Facts) -> Self {
-        let evaluator = Evaluator::new(facts.request, &facts.entities, Extensions::all_available());
-        let slots = SlotEnv::new();
-        let mut outcome = Self::default();
+    /// Answers what can be answered from the question itself, and returns the rest.
+    pub(crate) fn quick(buckets: &[&'a Bucket], view: &View<'_>) -> (Self, Vec<&'a Rule>) {
+        let (mut outcome, mut rest) = (Self::default(), Vec::new());
         for rule in buckets.iter().flat_map(|bucket| &bucket.rules) {
-            match evaluator.interpret(&rule.condition, &slots) {
-                Ok(value) => match value.value_kind() {
-                    ValueKind::Lit(Literal::Bool(true)) => outcome.matched.push(rule),
-                    ValueKind::Lit(Literal::Bool(false)) => {}
-                    _ => outcome.failed.push((rule, "it is neither true nor false".to_owned())),
-                },
-                Err(error) => outcome.failed.push((rule, error.to_string())),
+            match rule.quick.holds(view) {
+                Some(true) => outcome.matched.push(rule),
+                Some(false) => {}
+                None => rest.push(&**rule),
             }
         }
-        outcome.matched.sort_unstable_by(|left, right| left.id.cmp(&right.id));
-        outcome.matched.dedup_by(|left, right| left.id == right.id);
-        outcome.failed.sort_unstable_by(|left, right| left.0.id.cmp(&right.0.id));
-        outcome.failed.dedup_by(|left, right| left.0.id == right.0.id);
-        outcome
+        (outcome, rest)
+    }
+
+    /// Lets Cedar evaluate the rest. Its own authorizer does the same around the same evaluator, but builds each policy's
+    /// expression anew for each request.
+    pub(crate) fn evaluate(&mut self, rest: &[&'a Rule], facts: Facts) {
+        let evaluator = Evaluator::new(facts.request, &facts.entities, Extensions::all_available());
+        let slots = SlotEnv::new();
+        for rule in rest {
+            match evaluator.interpret(&rule.condition, &slots) {
+                Ok(value) => match value.value_kind() {
+                    ValueKind::Lit(Literal::Bool(true)) => self.matched.push(rule),
+                    ValueKind::Lit(Literal::Bool(false)) => {}
+                    _ => self.failed.push((rule, "it is neither true nor false".to_owned())),
+                },
+                Err(error) => self.failed.push((rule, error.to_string())),
+            }
+        }
+    }
+
+    /// In the order of ids, each once: a bucket is met twice where a question names something twice.
+    pub(crate) fn sorted(mut self) -> Self {
+        self.matched.sort_unstable_by(|left, right| left.id.cmp(&right.id));
+        self.matched.dedup_by(|left, right| left.id == right.id);
+        self.failed.sort_unstable_by(|left, right| left.0.id.cmp(&right.0.id));
+        self.failed.dedup_by(|left, right| left.0.id == right.0.id);
+        self
     }
 
     /// Puts together what matched.
@@ -113,12 +130,11 @@ struct Lifted {
 
 impl Lifted {
     fn of(question: &Question) -> Self {
-        let digest = question.act.digest();
         let declared = match &question.act {
             Act::CallTool(call) => call.approval_asked,
             Act::Connect(_) | Act::Infer(_) => None,
         };
-        Self { approved: !digest.is_empty() && question.history.approved.contains(digest), declared }
+        Self { approved: question.approved(), declared }
     }
 
     /// A declaration speaks for the application, not for the operator: it lifts what the standard policy asks, no more.

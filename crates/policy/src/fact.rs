@@ -11,12 +11,7 @@ use cedar_policy_core::{
 };
 use mainstay_vocabulary::{Timestamp, place::Evidence};
 
-use crate::{
-    Act, Egress, Error, Inference, Question, ToolCall,
-    argument::{Arguments, TooLarge},
-    rule::Reads,
-    slice::Verb,
-};
+use crate::{Act, Egress, Error, Inference, Question, ToolCall, argument::Arguments, rule::Reads, slice::Verb};
 
 /// Roles, labels and tools with calls in one question: far more than a session meets, and each costs time per verdict.
 const MAX_FACTS: usize = 4_096;
@@ -65,10 +60,10 @@ pub(crate) struct Words {
 /// Who acts on what: the two and all that they are in.
 pub(crate) struct Subject {
     pub(crate) verb: Verb,
-    principal: EntityUID,
-    principal_in: Vec<EntityUID>,
-    resource: EntityUID,
-    resource_in: Vec<EntityUID>,
+    pub(crate) principal: EntityUID,
+    pub(crate) principal_in: Vec<EntityUID>,
+    pub(crate) resource: EntityUID,
+    pub(crate) resource_in: Vec<EntityUID>,
 }
 
 impl Subject {
@@ -140,7 +135,13 @@ impl Words {
     }
 
     /// The question, with as many facts as the policies at hand look at.
-    pub(crate) fn facts(&self, subject: Subject, question: &Question, reads: Reads) -> Result<Facts, Unaskable> {
+    pub(crate) fn facts(
+        &self,
+        subject: Subject,
+        question: &Question,
+        arguments: Option<Arguments>,
+        reads: Reads,
+    ) -> Result<Facts, Unaskable> {
         let mut entities = Vec::with_capacity(10);
         let mut who = vec![pair("tenant", text(&question.tenant)), pair("principal", text(&question.principal))];
         who.extend(question.agent.iter().map(|agent| pair("agent", text(agent))));
@@ -151,8 +152,7 @@ impl Words {
                 context.push(pair("arguments", self.arguments.clone()));
                 let of_tool = question.history.calls.get(subject.resource.eid().as_ref()).copied().unwrap_or(0);
                 context.push(pair("calls_of_tool", long(of_tool)));
-                if reads.arguments {
-                    let read = Arguments::read(&call.arguments).map_err(|TooLarge| Unaskable::Arguments)?;
+                if let Some(read) = arguments {
                     self.tags_of(read, &mut entities);
                 }
                 tool(call)
@@ -189,19 +189,17 @@ impl Words {
 
     fn known(&self, question: &Question) -> Vec<(&'static str, Value)> {
         let history = &question.history;
-        let digest = question.act.digest();
-        let total = history.calls.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let (hour, weekday) = hour_and_weekday(question.at);
         let mut known = Vec::with_capacity(12);
         known.extend([
             pair("labels", Value::set(history.labels.iter().map(|label| text(label)), None)),
-            pair("approved", Value::from(!digest.is_empty() && history.approved.contains(digest))),
+            pair("approved", Value::from(question.approved())),
             pair("at_ms", long(question.at.0)),
             pair("hour_utc", long(hour)),
             pair("weekday_utc", long(weekday)),
             pair("spend_micro_usd", long(history.spend_micro_usd)),
             pair("calls", Value::from(self.calls.clone())),
-            pair("calls_total", long(total)),
+            pair("calls_total", long(question.calls_total())),
         ]);
         known
     }
@@ -265,7 +263,7 @@ fn deployment(inference: &Inference) -> Vec<Pair> {
 }
 
 /// Grades as numbers, so that rules can demand a minimum.
-fn grade(evidence: Evidence) -> i64 {
+pub(crate) fn grade(evidence: Evidence) -> i64 {
     match evidence {
         Evidence::Unknown => 0,
         Evidence::Declared => 1,
@@ -295,7 +293,7 @@ fn domains(name: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Hour from 0 and weekday from 1 (Monday), in UTC.
-fn hour_and_weekday(at: Timestamp) -> (u64, u64) {
+pub(crate) fn hour_and_weekday(at: Timestamp) -> (u64, u64) {
     const HOUR_MS: u64 = 3_600_000;
     // The first of January 1970 was a Thursday.
     const FIRST_WEEKDAY: u64 = 3;

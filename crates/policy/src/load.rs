@@ -16,6 +16,7 @@ use miette::Diagnostic;
 use crate::{
     Error, Fault, Source,
     annotation::Annotations,
+    quick::Test,
     rule::{Reads, Rule},
     source::Statement,
     version::canonical,
@@ -171,6 +172,7 @@ impl<'a> Loader<'a> {
             reads: Reads::of(&canonical),
             canonical,
             policy,
+            quick: Test::of(&condition),
             condition,
         })
     }

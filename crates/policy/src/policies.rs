@@ -3,9 +3,11 @@
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use crate::{
-    Error, Explanation, Matched, Question, Source, Verdict,
+    Act, Error, Explanation, Matched, Question, Source, Verdict,
+    argument::{Arguments, TooLarge},
     decide::{Outcome, unaskable},
     fact::{Unaskable, Words},
+    field::View,
     load::{self, SCHEMA},
     rule::{Reads, Rule},
     slice::{Candidates, Index},
@@ -74,7 +76,13 @@ impl Policies {
         let all = failed.chain(outcome.matched.iter().map(|rule| (*rule, None)));
         let mut matched: Vec<_> = all.map(|(rule, failed)| matched(rule, failed)).collect();
         matched.sort_by(|left, right| left.id.cmp(&right.id));
-        Explanation { verdict, matched, in_slice: weighed.in_slice, evaluated: weighed.evaluated }
+        Explanation {
+            verdict,
+            matched,
+            in_slice: weighed.in_slice,
+            evaluated: weighed.evaluated,
+            left_to_cedar: weighed.left_to_cedar,
+        }
     }
 
     fn answer(&self, question: &Question) -> (Verdict, Outcome<'_>, Weighed) {
@@ -91,16 +99,27 @@ impl Policies {
         let found = engine.index.candidates(&question.tenant, subject.verb, &subject.names());
         let weighed = Weighed::of(&found);
         let reads = found.buckets.iter().fold(Reads::default(), |reads, bucket| reads.or(bucket.reads));
-        match engine.words.facts(subject, question, reads) {
-            Ok(facts) => {
-                let outcome = Outcome::of(&found.buckets, facts);
-                (outcome.verdict(&self.version, question), outcome, weighed)
-            }
-            Err(why) => {
-                let argued = found.buckets.iter().flat_map(|bucket| &bucket.rules).filter(|rule| rule.reads.arguments);
-                refused(&why, argued.map(|rule| rule.id.as_str()).collect(), weighed)
+        let arguments = match &question.act {
+            Act::CallTool(call) if reads.arguments => match Arguments::read(&call.arguments) {
+                Ok(arguments) => Some(arguments),
+                Err(TooLarge) => {
+                    let rules = found.buckets.iter().flat_map(|bucket| &bucket.rules);
+                    let argued = rules.filter(|rule| rule.reads.arguments).map(|rule| rule.id.as_str()).collect();
+                    return refused(&Unaskable::Arguments, argued, weighed);
+                }
+            },
+            _ => None,
+        };
+        let view = View { question, subject: &subject, arguments: arguments.as_ref() };
+        let (mut outcome, rest) = Outcome::quick(&found.buckets, &view);
+        if !rest.is_empty() {
+            match engine.words.facts(subject, question, arguments, reads) {
+                Ok(facts) => outcome.evaluate(&rest, facts),
+                Err(why) => return refused(&why, BTreeSet::new(), weighed),
             }
         }
+        let outcome = outcome.sorted();
+        (outcome.verdict(&self.version, question), outcome, Weighed { left_to_cedar: rest.len(), ..weighed })
     }
 
     #[cfg(test)]
@@ -123,11 +142,13 @@ impl fmt::Debug for Policies {
 struct Weighed {
     in_slice: usize,
     evaluated: usize,
+    left_to_cedar: usize,
 }
 
 impl Weighed {
     fn of(found: &Candidates<'_>) -> Self {
-        Self { in_slice: found.in_slice, evaluated: found.buckets.iter().map(|bucket| bucket.rules.len()).sum() }
+        let evaluated = found.buckets.iter().map(|bucket| bucket.rules.len()).sum();
+        Self { in_slice: found.in_slice, evaluated, left_to_cedar: 0 }
     }
 }
 

@@ -26,6 +26,19 @@ pub struct Question {
     pub history: History,
 }
 
+impl Question {
+    /// Whether this very act was approved.
+    pub(crate) fn approved(&self) -> bool {
+        let digest = self.act.digest();
+        !digest.is_empty() && self.history.approved.contains(digest)
+    }
+
+    /// Calls of all tools in the window.
+    pub(crate) fn calls_total(&self) -> u64 {
+        self.history.calls.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+}
+
 /// What may be asked about.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cedar_policy::{Effect, Policy};
 use cedar_policy_core::ast::Expr;
 
-use crate::{Says, annotation::Asks};
+use crate::{Says, annotation::Asks, quick::Test};
 
 /// A loaded policy.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Rule {
     pub(crate) policy: Policy,
     /// Scope and conditions as one expression, without its places in the text: the engine would copy them at each step.
     pub(crate) condition: Expr,
+    /// The same, for answering without Cedar where that is safe.
+    pub(crate) quick: Test,
 }
 
 impl Rule {

@@ -70,8 +70,10 @@ pub struct Explanation {
     pub matched: Vec<Matched>,
     /// Policies of the tenant and action.
     pub in_slice: usize,
-    /// Policies of these that had to be evaluated.
+    /// Policies of these whose scope could fit, so that they were evaluated.
     pub evaluated: usize,
+    /// Policies of these that are not of a common shape, so that Cedar evaluated them.
+    pub left_to_cedar: usize,
 }
 
 /// A policy that matched, or failed on, a question.
