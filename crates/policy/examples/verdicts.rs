@@ -17,7 +17,7 @@ use serde_json::json;
 const TENANTS: usize = 4;
 const POLICIES: usize = 1_000;
 const OPEN: usize = 64;
-const VERDICTS: usize = 20_000;
+const VERDICTS: usize = 120_000;
 
 fn main() -> Result<(), mainstay_policy::Error> {
     println!("{VERDICTS} verdicts each, {TENANTS} tenants with {POLICIES} policies each; CPU of this thread");

@@ -2,6 +2,7 @@
 
 mod differential;
 mod fault;
+mod guide;
 mod hostile;
 mod verdict;
 
