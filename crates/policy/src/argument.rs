@@ -37,53 +37,32 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// Flattens, without recursion.
     pub(crate) fn read(value: &Value) -> Result<Self, TooLarge> {
+        fit(value)?;
         let mut read = Self::default();
-        let mut room = Room { values: MAX_VALUES, bytes: MAX_TEXT_BYTES };
-        let mut open = vec![(String::new(), value, 0_usize)];
-        while let Some((path, value, depth)) = open.pop() {
-            room.take(&path, value, depth)?;
+        let mut open = vec![(String::new(), value)];
+        while let Some((path, value)) = open.pop() {
             match value {
                 Value::Null => {}
                 Value::Bool(flag) => read.flag.push((path, *flag)),
                 Value::Number(number) => read.number(path, number),
                 Value::String(text) => read.text.push((path, text.clone())),
                 Value::Array(items) => {
-                    // Before any path is made: a huge array costs nothing.
-                    room.fits(items.len())?;
                     let below = items.iter().enumerate();
-                    open.extend(below.map(|(place, item)| (joined(&path, &place.to_string()), item, depth + 1)));
+                    open.extend(below.map(|(place, item)| (joined(&path, &place.to_string()), item)));
                     read.array(path, items);
                 }
                 Value::Object(fields) => {
-                    room.fits(fields.len())?;
-                    open.extend(fields.iter().map(|(key, item)| (joined(&path, &escaped(key)), item, depth + 1)));
+                    open.extend(fields.iter().map(|(key, item)| (joined(&path, &escaped(key)), item)));
                     read.size.push((path, count(fields.len())));
                 }
             }
         }
-        read.sort();
         Ok(read)
     }
 
-    /// By path, so that a path is found.
-    fn sort(&mut self) {
-        fn by_path<T>(tags: &mut [(String, T)]) {
-            tags.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        }
-        by_path(&mut self.text);
-        by_path(&mut self.number);
-        by_path(&mut self.micro);
-        by_path(&mut self.flag);
-        by_path(&mut self.set);
-        by_path(&mut self.size);
-    }
-
     fn number(&mut self, path: String, number: &Number) {
-        let exact = Decimal::read(&number.to_string());
-        if let Some(micro) = exact.and_then(|decimal| decimal.scaled(MICROS)) {
-            self.micro.push((path.clone(), micro));
-        }
-        match exact.and_then(|decimal| decimal.scaled(0)) {
+        self.micro.extend(micro(number).map(|micro| (path.clone(), micro)));
+        match whole(number) {
             Some(whole) => self.number.push((path, whole)),
             None => self.text.push((path, number.to_string())),
         }
@@ -98,25 +77,67 @@ impl Arguments {
     }
 }
 
-/// What is left of the bounds.
-struct Room {
-    values: usize,
-    bytes: usize,
-}
-
-impl Room {
-    fn take(&mut self, path: &str, value: &Value, depth: usize) -> Result<(), TooLarge> {
-        let bytes = value.as_str().map_or(0, str::len);
-        if depth > MAX_DEPTH || path.len() > MAX_PATH_BYTES {
+/// Whether arguments are within the bounds; costs nothing but the walk.
+pub(crate) fn fit(value: &Value) -> Result<(), TooLarge> {
+    let (mut values, mut bytes) = (MAX_VALUES, MAX_TEXT_BYTES);
+    let mut open = vec![(0_usize, value, 0_usize)];
+    while let Some((path, value, depth)) = open.pop() {
+        if depth > MAX_DEPTH || path > MAX_PATH_BYTES {
             return Err(TooLarge);
         }
-        self.values = self.values.checked_sub(1).ok_or(TooLarge)?;
-        self.bytes = self.bytes.checked_sub(bytes).ok_or(TooLarge)?;
-        Ok(())
+        values = values.checked_sub(1).ok_or(TooLarge)?;
+        bytes = bytes.checked_sub(value.as_str().map_or(0, str::len)).ok_or(TooLarge)?;
+        let members = value.as_array().map(Vec::len).or_else(|| Some(value.as_object()?.len())).unwrap_or(0);
+        // Before its members are listed: a huge array costs nothing.
+        if members > values {
+            return Err(TooLarge);
+        }
+        let dot = usize::from(path > 0);
+        match value {
+            Value::Array(items) => {
+                let places = items.iter().enumerate();
+                open.extend(places.map(|(place, item)| (path + dot + digits(place), item, depth + 1)));
+            }
+            Value::Object(fields) => {
+                open.extend(fields.iter().map(|(key, item)| (path + dot + escaped_len(key), item, depth + 1)));
+            }
+            _ => {}
+        }
     }
+    Ok(())
+}
 
-    fn fits(&self, members: usize) -> Result<(), TooLarge> {
-        if members > self.values { Err(TooLarge) } else { Ok(()) }
+/// The value at a path, without flattening.
+pub(crate) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    if path.is_empty() {
+        return Some(value);
+    }
+    path.split('.').try_fold(value, |value, step| match value {
+        Value::Object(fields) if step == EMPTY => fields.get(""),
+        Value::Object(fields) if step.contains('~') => {
+            let key = step.replace("~1", ".").replace("~0", "~");
+            (escaped(&key) == step).then(|| fields.get(&key)).flatten()
+        }
+        // No key is escaped to nothing.
+        Value::Object(fields) => (!step.is_empty()).then(|| fields.get(step)).flatten(),
+        Value::Array(items) => {
+            let place = step.parse::<usize>().ok()?;
+            (place.to_string() == step).then(|| items.get(place)).flatten()
+        }
+        _ => None,
+    })
+}
+
+/// The number, where it is whole and fits.
+pub(crate) fn whole(number: &Number) -> Option<i64> {
+    number.as_i64().or_else(|| Decimal::read(&number.to_string())?.scaled(0))
+}
+
+/// The number in millionths, where that is exact and fits.
+pub(crate) fn micro(number: &Number) -> Option<i64> {
+    match number.as_i64() {
+        Some(whole) => whole.checked_mul(10_i64.pow(MICROS)),
+        None => Decimal::read(&number.to_string())?.scaled(MICROS),
     }
 }
 
@@ -128,11 +149,21 @@ fn joined(path: &str, step: &str) -> String {
     if path.is_empty() { step.to_owned() } else { format!("{path}.{step}") }
 }
 
-/// Keys with dots must not look like paths, or a call could hide an argument behind another's name.
+/// An empty key; without it, `{"": {"a": 1}}` would be at `a` too.
+const EMPTY: &str = "~2";
+
+/// Keys must not look like paths, or a call could hide an argument behind another's name.
 fn escaped(key: &str) -> String {
-    // Bounded before it is copied; what is cut is too long for a path anyway.
-    let end = key.char_indices().map(|(place, _)| place).find(|place| *place > MAX_PATH_BYTES).unwrap_or(key.len());
-    key[..end].replace('~', "~0").replace('.', "~1")
+    if key.is_empty() { EMPTY.to_owned() } else { key.replace('~', "~0").replace('.', "~1") }
+}
+
+fn escaped_len(key: &str) -> usize {
+    let marks = key.bytes().filter(|byte| matches!(byte, b'~' | b'.')).count();
+    if key.is_empty() { EMPTY.len() } else { key.len() + marks }
+}
+
+fn digits(place: usize) -> usize {
+    place.checked_ilog10().map_or(1, |power| power as usize + 1)
 }
 
 /// A JSON number, exactly: `digits × 10^exponent`.
@@ -172,7 +203,12 @@ mod tests {
     use super::*;
 
     fn read(value: &Value) -> Arguments {
-        Arguments::read(value).unwrap()
+        let mut read = Arguments::read(value).unwrap();
+        read.text.sort();
+        read.number.sort();
+        read.micro.sort();
+        read.size.sort();
+        read
     }
 
     fn pairs<T: Clone>(pairs: &[(&str, T)]) -> Vec<(String, T)> {
@@ -196,6 +232,22 @@ mod tests {
     fn a_key_with_dots_is_not_a_path() {
         let read = read(&json!({"a.b": 1, "a": {"b": 2}, "a~1b": 3}));
         assert_eq!(read.number, pairs(&[("a.b", 2), ("a~01b", 3), ("a~1b", 1)]));
+        let read = self::read(&json!({"": {"a": 1}, "a": 2, "b": {"": 3}}));
+        assert_eq!(read.number, pairs(&[("a", 2), ("b.~2", 3), ("~2.a", 1)]), "nor is an empty one");
+    }
+
+    #[test]
+    fn what_is_at_a_path_is_what_flattening_puts_there() {
+        let value = json!({"": {"": 1}, "a.b": [1, {"~": 2, "~1": 3}], "a": {"b": [[4]]}, "0": 5, "~2": 6});
+        let read = read(&value);
+        assert_eq!(read.number.len(), 7);
+        for (path, number) in &read.number {
+            assert_eq!(at(&value, path), Some(&json!(number)), "{path}");
+        }
+        for path in ["a.b.00", "a.b.+0", "a.b.1", "~2.", ".", "a.b.0.", "~", "~1", "a~1b.1.~", "x"] {
+            assert_eq!(at(&value, path), None, "{path}");
+        }
+        assert_eq!(at(&value, ""), Some(&value));
     }
 
     #[test]

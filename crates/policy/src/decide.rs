@@ -62,10 +62,10 @@ impl<'a> Outcome<'a> {
 
     /// In the order of ids, each once: a bucket is met twice where a question names something twice.
     pub(crate) fn sorted(mut self) -> Self {
-        self.matched.sort_unstable_by(|left, right| left.id.cmp(&right.id));
-        self.matched.dedup_by(|left, right| left.id == right.id);
-        self.failed.sort_unstable_by(|left, right| left.0.id.cmp(&right.0.id));
-        self.failed.dedup_by(|left, right| left.0.id == right.0.id);
+        self.matched.sort_unstable_by_key(|rule| rule.order);
+        self.matched.dedup_by_key(|rule| rule.order);
+        self.failed.sort_by_key(|(rule, _)| rule.order);
+        self.failed.dedup_by_key(|(rule, _)| rule.order);
         self
     }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use cedar_policy_core::ast::{EntityUID, Var};
+use serde_json::Value;
 
 use crate::{
     Act, Question,
-    argument::Arguments,
+    argument::{at, micro, whole},
     fact::{Subject, grade, hour_and_weekday},
     quick::End,
     slice::Verb,
@@ -97,8 +98,6 @@ impl Field {
 pub(crate) struct View<'a> {
     pub(crate) question: &'a Question,
     pub(crate) subject: &'a Subject,
-    /// `None` where no policy at hand looks at them.
-    pub(crate) arguments: Option<&'a Arguments>,
 }
 
 impl View<'_> {
@@ -117,23 +116,20 @@ impl View<'_> {
         self.question.history.labels.contains(label)
     }
 
-    /// Whether there is such a fact; `None` where Cedar must say, because arguments were not read.
-    pub(crate) fn has(&self, field: &Field) -> Option<bool> {
-        let argument = matches!(
-            field,
-            Field::ArgumentText(_)
-                | Field::ArgumentNumber(_)
-                | Field::ArgumentMicro(_)
-                | Field::ArgumentFlag(_)
-                | Field::ArgumentSize(_)
-        );
-        if argument && self.arguments.is_none() {
-            return None;
+    /// Whether there is such a fact.
+    pub(crate) fn has(&self, field: &Field) -> bool {
+        match (field, &self.question.act) {
+            // A number that is no integer is a text, which is not kept as one.
+            (Field::ArgumentText(path), Act::CallTool(call)) => match at(&call.arguments, path) {
+                Some(Value::String(_)) => true,
+                Some(Value::Number(number)) => whole(number).is_none(),
+                _ => false,
+            },
+            _ => self.value(field).is_some(),
         }
-        Some(self.value(field).is_some())
     }
 
-    /// The value; `None` where there is none for this question.
+    /// The value; `None` where there is none for this question, or Cedar must say.
     pub(crate) fn value(&self, field: &Field) -> Option<Plain<'_>> {
         let question = self.question;
         Some(match field {
@@ -162,11 +158,15 @@ impl View<'_> {
                 Field::Destructive => Plain::Bool(call.destructive?),
                 Field::OpenWorld => Plain::Bool(call.open_world?),
                 Field::CallsOfTool => long(calls_of(&self.question.history.calls, own)),
-                Field::ArgumentText(path) => Plain::Text(find(&self.arguments?.text, path)?),
-                Field::ArgumentNumber(path) => Plain::Long(*find(&self.arguments?.number, path)?),
-                Field::ArgumentMicro(path) => Plain::Long(*find(&self.arguments?.micro, path)?),
-                Field::ArgumentFlag(path) => Plain::Bool(*find(&self.arguments?.flag, path)?),
-                Field::ArgumentSize(path) => Plain::Long(*find(&self.arguments?.size, path)?),
+                Field::ArgumentText(path) => Plain::Text(at(&call.arguments, path)?.as_str()?),
+                Field::ArgumentFlag(path) => Plain::Bool(at(&call.arguments, path)?.as_bool()?),
+                Field::ArgumentNumber(path) => Plain::Long(whole(at(&call.arguments, path)?.as_number()?)?),
+                Field::ArgumentMicro(path) => Plain::Long(micro(at(&call.arguments, path)?.as_number()?)?),
+                Field::ArgumentSize(path) => match at(&call.arguments, path)? {
+                    Value::Array(items) => long(items.len() as u64),
+                    Value::Object(fields) => long(fields.len() as u64),
+                    _ => return None,
+                },
                 _ => return None,
             }),
             Act::Connect(egress) => Some(match field {
@@ -198,10 +198,4 @@ fn calls_of(calls: &BTreeMap<String, u64>, tool: &str) -> u64 {
 
 fn long(value: u64) -> Plain<'static> {
     Plain::Long(i64::try_from(value).unwrap_or(i64::MAX))
-}
-
-/// Tags are sorted by path.
-fn find<'a, T>(tags: &'a [(String, T)], path: &str) -> Option<&'a T> {
-    let place = tags.binary_search_by(|(own, _)| own.as_str().cmp(path)).ok()?;
-    tags.get(place).map(|(_, value)| value)
 }

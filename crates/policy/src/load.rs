@@ -62,7 +62,12 @@ pub(crate) fn load(schema: &Schema, sources: &[Source]) -> Result<Vec<Rule>, Err
         loader.source(source);
     }
     loader.validate(schema);
-    if loader.faults.is_empty() { Ok(loader.rules) } else { Err(Error::from(loader.faults)) }
+    if !loader.faults.is_empty() {
+        return Err(Error::from(loader.faults));
+    }
+    loader.rules.sort_by(|left, right| left.id.cmp(&right.id));
+    loader.rules.iter_mut().enumerate().for_each(|(order, rule)| rule.order = order);
+    Ok(loader.rules)
 }
 
 fn whole(file: &str, what: String, right: String) -> Fault {
@@ -163,6 +168,7 @@ impl<'a> Loader<'a> {
         };
         Some(Rule {
             id,
+            order: 0,
             file: file.clone(),
             line: source.place(statement.offset).0,
             standard: source.is_standard(),

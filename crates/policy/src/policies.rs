@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt, sync::Arc};
 
 use crate::{
     Act, Error, Explanation, Matched, Question, Source, Verdict,
-    argument::{Arguments, TooLarge},
+    argument::{Arguments, fit},
     decide::{Outcome, unaskable},
     fact::{Unaskable, Words},
     field::View,
@@ -99,20 +99,21 @@ impl Policies {
         let found = engine.index.candidates(&question.tenant, subject.verb, &subject.names());
         let weighed = Weighed::of(&found);
         let reads = found.buckets.iter().fold(Reads::default(), |reads, bucket| reads.or(bucket.reads));
-        let arguments = match &question.act {
-            Act::CallTool(call) if reads.arguments => match Arguments::read(&call.arguments) {
-                Ok(arguments) => Some(arguments),
-                Err(TooLarge) => {
-                    let rules = found.buckets.iter().flat_map(|bucket| &bucket.rules);
-                    let argued = rules.filter(|rule| rule.reads.arguments).map(|rule| rule.id.as_str()).collect();
-                    return refused(&Unaskable::Arguments, argued, weighed);
-                }
-            },
+        let refused_for_arguments = || {
+            let rules = found.buckets.iter().flat_map(|bucket| &bucket.rules);
+            let argued = rules.filter(|rule| rule.reads.arguments).map(|rule| rule.id.as_str()).collect();
+            refused(&Unaskable::Arguments, argued, weighed)
+        };
+        let read = match &question.act {
+            Act::CallTool(call) if reads.arguments => Some(&call.arguments),
             _ => None,
         };
-        let view = View { question, subject: &subject, arguments: arguments.as_ref() };
-        let (mut outcome, rest) = Outcome::quick(&found.buckets, &view);
+        if read.is_some_and(|arguments| fit(arguments).is_err()) {
+            return refused_for_arguments();
+        }
+        let (mut outcome, rest) = Outcome::quick(&found.buckets, &View { question, subject: &subject });
         if !rest.is_empty() {
+            let Ok(arguments) = read.map(Arguments::read).transpose() else { return refused_for_arguments() };
             match engine.words.facts(subject, question, arguments, reads) {
                 Ok(facts) => outcome.evaluate(&rest, facts),
                 Err(why) => return refused(&why, BTreeSet::new(), weighed),

@@ -145,7 +145,7 @@ impl Test {
             }
             Self::Kind(end, kind) => Some(view.end(*end).0.entity_type() == kind),
             Self::Action(verbs) => Some(verbs.contains(&view.verb())),
-            Self::Has(field) => view.has(field),
+            Self::Has(field) => Some(view.has(field)),
             Self::Equal(left, right) => match (left.value(view)?, right.value(view)?) {
                 (Plain::Long(left), Plain::Long(right)) => Some(left == right),
                 (Plain::Text(left), Plain::Text(right)) => Some(left == right),

@@ -11,6 +11,8 @@ use crate::{Says, annotation::Asks, quick::Test};
 #[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) id: String,
+    /// Its place among all policies sorted by id.
+    pub(crate) order: usize,
     pub(crate) file: Arc<str>,
     pub(crate) line: usize,
     /// From the standard policy, unchanged.
