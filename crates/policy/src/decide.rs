@@ -1,7 +1,6 @@
-//! How verdicts combine. Cedar knows `permit` and `forbid`; `@verdict("ask")` makes either of them wait for a person:
-//!
-//! 1. a policy that cannot be evaluated: `Deny`, 2. a `forbid` that does not ask: `Deny`, 3. no `permit`, asking or not:
-//! `Deny`, 4. anything that asks and is not lifted: `Ask`, 5. `Allow`. An asking `forbid` narrows and never permits.
+//! How verdicts combine. Cedar knows `permit` and `forbid`; `@verdict("ask")` makes either of them wait for a person.
+//! The first that is true: a policy cannot be evaluated, `Deny`; a `forbid` that does not ask, `Deny`; no `permit`, asking
+//! or not, `Deny`; something asks and is not lifted, `Ask`; else `Allow`. An asking `forbid` narrows and never permits.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
