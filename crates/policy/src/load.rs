@@ -154,12 +154,7 @@ impl<'a> Loader<'a> {
         };
         let id = annotations.id.unwrap_or(unnamed);
         let policy = policy.new_id(PolicyId::new(&id));
-        let bare = policy.to_json().map_err(|error| error.to_string()).and_then(|json| {
-            let canonical = canonical(&json);
-            let bare = Policy::from_json(Some(PolicyId::new(&id)), json).map_err(|error| error.to_string())?;
-            Ok((canonical, AsRef::<ast::Policy>::as_ref(&bare).condition()))
-        });
-        let (canonical, condition) = match bare {
+        let (canonical, condition) = match bare(&policy, &id) {
             Ok(bare) => bare,
             Err(what) => {
                 self.fault(source, statement.offset, what, None);
@@ -241,6 +236,14 @@ impl<'a> Loader<'a> {
         let right = right.or_else(|| label.and_then(|label| label.label().map(str::to_owned)));
         self.fault(source, statement.offset + inside, error.to_string(), right);
     }
+}
+
+/// A policy in canonical form, and its expression without places in the text.
+fn bare(policy: &Policy, id: &str) -> Result<(String, ast::Expr), String> {
+    let json = policy.to_json().map_err(|error| error.to_string())?;
+    let canonical = canonical(&json);
+    let bare = Policy::from_json(Some(PolicyId::new(id)), json).map_err(|error| error.to_string())?;
+    Ok((canonical, AsRef::<ast::Policy>::as_ref(&bare).condition()))
 }
 
 /// The tenant that a policy's scope names.
