@@ -16,6 +16,7 @@ mod man;
 mod models;
 mod offer;
 mod operate;
+mod policies;
 mod serve;
 mod server_file;
 mod stores;

@@ -22,7 +22,7 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, hands, key, keyring,
+    faults, hands, key, keyring, policies,
     offer::{self, Offers, Reach},
     server_file, stores,
 };
@@ -159,7 +159,7 @@ fn parts(
         tasks: Tasks::default(),
         deployments: deployments(config, offers)?,
         hands: hands::of(config)?,
-        judge: Arc::new(mainstay_runtime::hands::StandardJudge),
+        judge: policies::judge(config)?,
         keys: keys(config, first_key)?,
         limits: config.file.limits,
         outlets: crate::webhooks::outlets(config)?,

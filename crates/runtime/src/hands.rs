@@ -9,7 +9,7 @@ use mainstay_tools::{
     seam::Secret,
 };
 use mainstay_vocabulary::{
-    Object, Principal, SessionId, Tenant,
+    Object, Principal, SessionId, Tenant, Timestamp,
     tool::{EffectClass, ToolHints, ToolSource, Toolset},
 };
 
@@ -105,6 +105,8 @@ pub struct Question {
     pub session: SessionId,
     /// The saved agent's name, where it has one.
     pub agent: Option<String>,
+    /// Now, by the runtime's clock.
+    pub at: Timestamp,
     /// The toolset's label.
     pub toolset: String,
     /// Whether it is an MCP server's.

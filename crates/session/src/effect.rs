@@ -106,14 +106,13 @@ pub enum Verdict {
 }
 
 /// On which terms people agree to a call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Terms {
-    /// So many different people.
-    pub quorum: u32,
-    /// Only these principals or roles; empty: whoever may act on the session.
+    /// Each must be met; empty: one person, whoever may act on the session. One answer counts towards every need whose
+    /// role its giver has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub approvers: Vec<String>,
+    pub needs: Vec<Need>,
     /// How long the question stands, milliseconds; `None`: until it is answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires_ms: Option<u64>,
@@ -122,13 +121,47 @@ pub struct Terms {
     pub may_edit: bool,
 }
 
-impl Default for Terms {
-    fn default() -> Self {
-        Self { quorum: 1, approvers: Vec::new(), expires_ms: None, may_edit: false }
+/// So many different people with this role.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Need {
+    /// The role, or the one principal of that name; `None`: whoever may act on the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// How many.
+    pub quorum: u32,
+}
+
+impl Need {
+    fn takes(&self, by: &str, delegates: &[String]) -> bool {
+        self.role.as_ref().is_none_or(|role| role == by) || delegates.iter().any(|delegate| delegate == by)
     }
 }
 
 impl Terms {
+    /// Whether these people are enough.
+    pub fn met_by<'a>(&self, agreed: impl Iterator<Item = &'a Principal> + Clone, delegates: &[String]) -> bool {
+        let counts = |need: &Need| agreed.clone().filter(|by| need.takes(&by.0, delegates)).count();
+        let is_met = |need: &Need| counts(need) >= need.quorum.max(1) as usize;
+        if self.needs.is_empty() { agreed.count() > 0 } else { self.needs.iter().all(is_met) }
+    }
+
+    /// Whether an answer of this principal counts.
+    pub fn take(&self, by: &Principal, delegates: &[String]) -> bool {
+        self.needs.is_empty() || self.needs.iter().any(|need| need.takes(&by.0, delegates))
+    }
+
+    /// The roles that may answer; empty: whoever may act on the session.
+    pub fn roles(&self) -> Vec<String> {
+        let is_open = self.needs.iter().any(|need| need.role.is_none());
+        let roles = self.needs.iter().filter(|_| !is_open).filter_map(|need| need.role.clone());
+        roles.collect()
+    }
+
+    /// At least so many people.
+    pub fn quorum(&self) -> u32 {
+        self.needs.iter().map(|need| need.quorum).max().unwrap_or(1).max(1)
+    }
+
     fn is_plain(&self) -> bool {
         *self == Self::default()
     }

@@ -31,6 +31,7 @@ pub(crate) struct File {
     pub(crate) timeouts: Phases,
     pub(crate) keys: Keys,
     pub(crate) egress: Egress,
+    pub(crate) policy: Policy,
     pub(crate) models: models::Settings,
     #[serde(default)]
     pub(crate) provider: Vec<Provider>,
@@ -199,6 +200,14 @@ pub(crate) struct Webhook {
     pub(crate) events: Vec<String>,
     #[serde(default = "first_tenant")]
     pub(crate) tenant: String,
+}
+
+/// Who may call which tool.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) standard: bool,
 }
 
 /// What tools may reach.

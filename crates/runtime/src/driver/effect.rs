@@ -170,6 +170,7 @@ impl Driver {
             principal: actor.clone(),
             session: self.session,
             agent: self.state.agent.as_ref().and_then(|agent| agent.name.clone()),
+            at: self.inner.clock.now(),
             toolset: by.toolset.clone(),
             is_mcp: by.is_mcp,
             tool: by.tool.clone(),

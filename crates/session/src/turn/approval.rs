@@ -85,7 +85,7 @@ fn agree(
         }
         // What was agreed to is no longer what is asked: everybody is asked again.
         Verdict::Ask if !is_same => ask(draft, call, ruling),
-        Verdict::Ask if agreed(asked) < ruling.terms.quorum.max(1) => {
+        Verdict::Ask if !is_met(draft, asked, &ruling) => {
             draft.push(event);
         }
         Verdict::Ask | Verdict::Allow => {
@@ -97,18 +97,14 @@ fn agree(
     Ok(())
 }
 
-/// How many have agreed, with the one at hand.
-fn agreed(asked: &Asked) -> u32 {
-    u32::try_from(asked.agreed.len()).unwrap_or(u32::MAX).saturating_add(1)
+/// Whether enough have agreed, with the one at hand.
+fn is_met(draft: &Draft<'_>, asked: &Asked, ruling: &Ruling) -> bool {
+    ruling.terms.met_by(asked.agreed.iter().chain(std::iter::once(draft.actor)), &asked.delegates)
 }
 
 fn check_authority(draft: &Draft<'_>, asked: &Asked) -> Result<(), Refusal> {
-    let named = &asked.ruling.terms.approvers;
-    let is_in = |names: &[String]| names.iter().any(|name| **name == *draft.actor.0);
-    if named.is_empty() || is_in(named) || is_in(&asked.delegates) {
-        return Ok(());
-    }
-    Err(Refusal::NotApprover(named.clone()))
+    let terms = &asked.ruling.terms;
+    if terms.take(draft.actor, &asked.delegates) { Ok(()) } else { Err(Refusal::NotApprover(terms.roles())) }
 }
 
 fn check_edit(effect: &Effect, asked: &Asked, arguments: Option<&str>) -> Result<(), Refusal> {
@@ -196,7 +192,7 @@ fn close_resolved(draft: &mut Draft<'_>, call_id: CallId, outcome: CallOutcome, 
 /// Somebody takes it on themselves that the call may be made a second time: under the same key.
 fn make_again(draft: &mut Draft<'_>, call: Sequence, resolved: Event) -> Result<(), Refusal> {
     let Some(ruling) = draft.ruling(call) else { return Err(Refusal::Stale) };
-    let needs_others = |ruling: &Ruling| ruling.terms.quorum > 1 || !ruling.terms.approvers.is_empty();
+    let needs_others = |ruling: &Ruling| !ruling.terms.met_by(std::iter::once(draft.actor), &[]);
     match ruling.verdict {
         Verdict::Deny => return Err(Refusal::Invalid(denied(&ruling))),
         Verdict::Ask if needs_others(&ruling) => {

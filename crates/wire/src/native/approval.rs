@@ -66,8 +66,8 @@ pub fn question(state: &State, call: Sequence, effect: &Effect) -> Option<Value>
         Stage::Asked(asked) => json!({
             "kind": "approval", "asked_at_ms": asked.asked_at.0, "expires_at_ms": asked.expires_at.map(|at| at.0),
             "policy": asked.ruling.version, "policies": asked.ruling.policies, "reasons": asked.ruling.reasons,
-            "quorum": asked.ruling.terms.quorum, "agreed": asked.agreed,
-            "approvers": asked.ruling.terms.approvers, "delegates": asked.delegates,
+            "quorum": asked.ruling.terms.quorum(), "agreed": asked.agreed,
+            "approvers": asked.ruling.terms.roles(), "needs": asked.ruling.terms.needs, "delegates": asked.delegates,
             "may_edit": asked.ruling.terms.may_edit, "digest": asked.ruling.digest, "is_left": false,
         }),
         Stage::Unknown { why, .. } => json!({ "kind": "unknown", "why": why, "is_left": effect.is_left }),

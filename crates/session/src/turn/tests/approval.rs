@@ -7,12 +7,17 @@ use super::script::*;
 use crate::{
     Command, Event, Refusal,
     command::Respond,
-    effect::{Answer, Ruling, Stage, Terms, Verdict},
+    effect::{Answer, Need, Ruling, Stage, Terms, Verdict},
     event::{CallOutcome, Delivery, Input, TurnOptions},
     spec::CallMode,
     state::Phase,
     turn::{Wanted, deadline},
 };
+
+fn needing(needs: &[(Option<&str>, u32)]) -> Terms {
+    let need = |(role, quorum): &(Option<&str>, u32)| Need { role: role.map(str::to_owned), quorum: *quorum };
+    Terms { needs: needs.iter().map(need).collect(), ..Terms::default() }
+}
 
 fn asks(version: &str, terms: Terms) -> Ruling {
     ruling(Verdict::Ask, version, terms)
@@ -63,7 +68,7 @@ fn a_denial_is_told_to_the_model_with_its_reason() {
 
 #[test]
 fn so_many_different_people_must_agree() {
-    let terms = Terms { quorum: 2, ..Terms::default() };
+    let terms = needing(&[(None, 2)]);
     let (mut script, call, approval) = asking(CallMode::Wait, terms);
     assert_eq!(names(&script.give(approve(approval))), ["answered"]);
     assert!(matches!(script.refusal(approve(approval)), Refusal::Invalid(why) if why.contains("another person")));
@@ -74,7 +79,7 @@ fn so_many_different_people_must_agree() {
 
 #[test]
 fn only_those_who_are_named_may_answer_or_hand_the_question_on() {
-    let terms = Terms { approvers: vec!["bob".to_owned()], ..Terms::default() };
+    let terms = needing(&[(Some("bob"), 1)]);
     let (mut script, _, approval) = asking(CallMode::Wait, terms);
     for answer in [Answer::Deny, Answer::Approve { arguments: None }, Answer::Delegate { to: vec!["ada".to_owned()] }] {
         assert_eq!(script.refusal(respond(approval, answer)), Refusal::NotApprover(vec!["bob".to_owned()]));
@@ -138,7 +143,7 @@ fn arguments_are_edited_where_the_policy_lets_them_and_then_they_are_what_is_sen
 
 #[test]
 fn the_second_to_agree_agrees_to_the_same_call() {
-    let terms = Terms { quorum: 2, may_edit: true, ..Terms::default() };
+    let terms = Terms { may_edit: true, ..needing(&[(None, 2)]) };
     let (mut script, _, approval) = asking(CallMode::Wait, terms);
     script.give(approve(approval));
     script.actor = principal("bob");
@@ -224,4 +229,15 @@ fn an_unknown_outcome_can_be_answered_by_yes_and_no() {
         assert_ne!(unknown, approval);
         assert_eq!(names(&script.give(respond(unknown, answer))), expected);
     }
+}
+
+#[test]
+fn each_role_that_is_needed_must_agree() {
+    let (mut script, call, approval) = asking(CallMode::Wait, needing(&[(Some("ada"), 1), (Some("bob"), 1)]));
+    assert_eq!(names(&script.give(approve(approval))), ["answered"]);
+    script.actor = principal("eve");
+    assert!(matches!(script.refusal(approve(approval)), Refusal::NotApprover(roles) if roles == ["ada", "bob"]));
+    script.actor = principal("bob");
+    assert_eq!(names(&script.give(approve(approval))), ["answered", "call intended"]);
+    assert!(matches!(script.effect(call).stage, Stage::Running { .. }));
 }

@@ -6,7 +6,7 @@ use super::Walk;
 use crate::{
     Command,
     command::{BeginCall, CallFailed, RecordCall, ResolveCall, Respond},
-    effect::{Answer, Effect, Resolution, Stage, Terms, Verdict},
+    effect::{Answer, Effect, Need, Resolution, Stage, Terms, Verdict},
     turn::tests::script::*,
 };
 
@@ -25,7 +25,8 @@ impl Walk {
     }
 
     pub(super) fn begin_call(&mut self, call: Sequence) {
-        let terms = Terms { quorum: 1 + u32::from(self.dice.below(4) == 0), expires_ms: Some(9_000), ..Terms::default() };
+        let needs = vec![Need { role: None, quorum: 1 + u32::from(self.dice.below(4) == 0) }];
+        let terms = Terms { needs, expires_ms: Some(9_000), ..Terms::default() };
         let ruling = ruling(self.dice.one_of(&VERDICTS), self.dice.one_of(&["v1", "v1", "v2"]), terms);
         self.script.give(Command::BeginCall(Box::new(BeginCall { call, epoch: self.script.epoch, ruling })));
     }
