@@ -246,7 +246,11 @@ async fn list(client: &Client, what: &str) -> Result<()> {
     }
     client.out.write(&table.render(&client.out))?;
     if client.out.is_terminal {
-        let next = if waits { "mainstay approvals approve ID, or deny ID" } else { "mainstay effects resolve ID --as OUTCOME" };
+        let next = if waits {
+            "mainstay approvals approve ID, or deny ID"
+        } else {
+            "mainstay effects resolve ID --as OUTCOME"
+        };
         client.notes.line(&client.notes.paint(Style::Dim, next))?;
     }
     Ok(())

@@ -4,7 +4,7 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use mainstay_cli::{approvals, Error, Reach, Surroundings, chat, sessions};
+use mainstay_cli::{Error, Reach, Surroundings, approvals, chat, sessions};
 
 use crate::{
     Options,

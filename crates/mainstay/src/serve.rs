@@ -22,9 +22,9 @@ use tokio::{
 use crate::{
     config::Config,
     deployments::deployments,
-    faults, hands, key, keyring, policies,
+    faults, hands, key, keyring,
     offer::{self, Offers, Reach},
-    server_file, stores,
+    policies, server_file, stores,
 };
 
 /// Serves until SIGTERM or SIGINT.

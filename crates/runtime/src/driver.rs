@@ -207,8 +207,7 @@ impl Driver {
                     Wanted::Infer { not_before: Some(at) }
                     | Wanted::Compact { not_before: Some(at) }
                     | Wanted::Call { not_before: Some(at), .. },
-                ) if at > self.inner.clock.now() =>
-                {
+                ) if at > self.inner.clock.now() => {
                     break;
                 }
                 Some(Wanted::Incorporate) => {
@@ -256,9 +255,9 @@ impl Driver {
             return LINGER;
         }
         let retry = match turn::next(&self.state) {
-            Some(
-                Wanted::Infer { not_before } | Wanted::Compact { not_before } | Wanted::Call { not_before, .. },
-            ) => not_before,
+            Some(Wanted::Infer { not_before } | Wanted::Compact { not_before } | Wanted::Call { not_before, .. }) => {
+                not_before
+            }
             Some(Wanted::Deliver { .. }) => Some(self.deliver_at),
             Some(Wanted::Incorporate | Wanted::Truncate | Wanted::ListTools { .. }) | None => None,
         };

@@ -403,7 +403,8 @@ impl Engine {
         let idle = async {
             while tasks.running(TaskKind::Inference) > 0
                 || tasks.running(TaskKind::Tool) > 0
-                || self.inner.gateway.waiting() > 0 {
+                || self.inner.gateway.waiting() > 0
+            {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };

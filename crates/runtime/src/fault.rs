@@ -86,7 +86,7 @@ pub enum Bug {
 }
 
 /// All bugs, for tests that plant each.
-pub const BUGS: [Bug; 16] = [
+pub const BUGS: [Bug; 18] = [
     Bug::AckBeforeCommit,
     Bug::EffectBeforeIntent,
     Bug::FrameShownBeforeCommit,
@@ -103,6 +103,8 @@ pub const BUGS: [Bug; 16] = [
     Bug::OrderSwapped,
     Bug::BaseForgotten,
     Bug::DigestShown,
+    Bug::LossTakenForNothing,
+    Bug::CallSentTwice,
 ];
 
 /// What a test build breaks.

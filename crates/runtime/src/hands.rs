@@ -4,10 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use mainstay_session::effect::Ruling;
-use mainstay_tools::{
-    Failure, FailureKind, Toolbox,
-    seam::Secret,
-};
+use mainstay_tools::{Failure, FailureKind, Toolbox, seam::Secret};
 use mainstay_vocabulary::{
     Object, Principal, SessionId, Tenant, Timestamp,
     tool::{EffectClass, ToolHints, ToolSource, Toolset},

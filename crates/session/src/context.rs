@@ -165,10 +165,9 @@ pub fn result_of(call_id: &CallId, outcome: &CallOutcome) -> Arc<Item> {
     match outcome {
         CallOutcome::Returned(item) => Arc::clone(item),
         CallOutcome::Cancelled => told(CANCELLED),
-        CallOutcome::Refused(why)
-        | CallOutcome::Failed(why)
-        | CallOutcome::Denied(why)
-        | CallOutcome::Unknown(why) => told(why),
+        CallOutcome::Refused(why) | CallOutcome::Failed(why) | CallOutcome::Denied(why) | CallOutcome::Unknown(why) => {
+            told(why)
+        }
     }
 }
 

@@ -10,11 +10,11 @@ use std::{net::IpAddr, sync::Arc};
 
 use url::{Host, Url};
 
+pub(crate) use self::resolve::Guarded;
 pub use self::{
     address::Network,
     resolve::{Names, SystemNames},
 };
-pub(crate) use self::resolve::Guarded;
 
 /// What may be reached. The default lets every public address be reached by `http` and `https`.
 #[derive(Clone, Debug, Default)]

@@ -34,7 +34,8 @@ pub(crate) fn label(fields: &mut Fields, name: &str) -> Result<String, Invalid> 
 
 /// A server's address: `https:`, `http:`, or `mainstay:` and the name of a configured one.
 pub(crate) fn address(text: String, path: String) -> Result<String, Invalid> {
-    let is_address = ["https://", "http://", CONFIGURED].iter().any(|start| text.len() > start.len() && text.starts_with(start));
+    let is_address =
+        ["https://", "http://", CONFIGURED].iter().any(|start| text.len() > start.len() && text.starts_with(start));
     if is_address {
         return Ok(text);
     }

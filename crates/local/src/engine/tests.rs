@@ -166,7 +166,13 @@ async fn a_turn_with_a_tool_is_completed() {
     assert_eq!((&given["city"], &given["unit"]), (&json!("Oslo"), &json!("celsius")));
     let call_id = CallId("call_1".to_owned());
     let (name, arguments) = (name.clone(), arguments.clone());
-    items.push(Arc::new(Item::ToolCall { call_id: call_id.clone(), name, arguments, provider_call_id: None, served: None }));
+    items.push(Arc::new(Item::ToolCall {
+        call_id: call_id.clone(),
+        name,
+        arguments,
+        provider_call_id: None,
+        served: None,
+    }));
     let output = ToolOutput::Text(json!({ "temperature": 17, "sky": "rain" }).to_string());
     items.push(Arc::new(Item::ToolResult { call_id, output, error: None }));
     let answer = read(engine.infer(asking(&items))).await.unwrap();

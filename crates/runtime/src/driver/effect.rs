@@ -9,11 +9,7 @@ use mainstay_session::{
     effect::{Answer, Effect, Offer, Ruling, Stage},
 };
 use mainstay_tools::{Call, Failure, FailureKind, ListedTool, Returned};
-use mainstay_vocabulary::{
-    Content, Item, Object, Principal, Sequence, Tenant,
-    item::ToolOutput,
-    tool::Toolset,
-};
+use mainstay_vocabulary::{Content, Item, Object, Principal, Sequence, Tenant, item::ToolOutput, tool::Toolset};
 
 use super::{Driver, RUNTIME};
 use crate::{
@@ -65,8 +61,9 @@ impl Driver {
     pub(super) fn dispatch(&mut self) {
         for (call, intent) in std::mem::take(&mut self.intended) {
             let effect = self.state.effects.get(&call);
-            let is_running =
-                effect.is_some_and(|effect| matches!(effect.stage, Stage::Running { intent: running, .. } if running == intent));
+            let is_running = effect.is_some_and(
+                |effect| matches!(effect.stage, Stage::Running { intent: running, .. } if running == intent),
+            );
             if is_running && !self.calls.intents().contains(&intent) {
                 self.dispatch_call(call, intent);
                 if self.inner.faults.has(Bug::CallSentTwice) {
@@ -195,7 +192,8 @@ fn answers(command: &Command, edits: &mut Vec<(Sequence, String)>) -> bool {
         }
         Command::ResolveCall(_) => true,
         Command::Accept(accept) => !accept.answers.is_empty(),
-        Command::All(commands) => commands.iter().fold(false, |any, command| answers(command, edits) || any),
+        // All of them are looked at: each may bring an edit.
+        Command::All(commands) => commands.iter().filter(|command| answers(command, edits)).count() > 0,
         _ => false,
     }
 }

@@ -37,7 +37,8 @@ impl Driver {
             return self.recover().await;
         }
         let running = self.calls.intents();
-        let is_lost = |effect: &Effect| matches!(effect.stage, Stage::Running { intent, .. } if !running.contains(&intent));
+        let is_lost =
+            |effect: &Effect| matches!(effect.stage, Stage::Running { intent, .. } if !running.contains(&intent));
         if self.state.effects.values().any(is_lost) && !self.inner.faults.has(Bug::NoRecovery) {
             self.recover().await?;
         }

@@ -109,8 +109,19 @@ async fn a_call_is_made_once_after_its_intent_and_the_turn_goes_on() {
     let (session, mut follow) = house.begin(spec(ApprovalRule::Never), "pay").await;
     let live = until_end(&mut follow).await;
     assert!(shown(&live).ends_with("done"));
-    let expected = ["ToolsListed", "InferenceIntended", "ItemCompleted", "InferenceEnded", "CallOpened", "CallIntended",
-        "CallClosed", "InferenceIntended", "ItemCompleted", "InferenceEnded", "TurnEnded"];
+    let expected = [
+        "ToolsListed",
+        "InferenceIntended",
+        "ItemCompleted",
+        "InferenceEnded",
+        "CallOpened",
+        "CallIntended",
+        "CallClosed",
+        "InferenceIntended",
+        "ItemCompleted",
+        "InferenceEnded",
+        "TurnEnded",
+    ];
     let names = names(&live);
     assert_eq!(names[names.len() - expected.len()..], expected);
     assert_eq!(till.asked.load(Ordering::SeqCst), 1);
@@ -185,7 +196,8 @@ async fn what_was_not_sent_is_tried_again_and_what_was_lost_is_not() {
     *till.fails.lock().unwrap() = vec![FailureKind::Unknown, FailureKind::NotSent];
     let house = house(&till, EffectClass::Once).await;
     let (session, mut follow) = house.begin(spec(ApprovalRule::Never), "pay").await;
-    let lost = |event: &Event| matches!(event, Event::CallLost(lost) if lost.fate == mainstay_session::effect::Lost::Unknown);
+    let lost =
+        |event: &Event| matches!(event, Event::CallLost(lost) if lost.fate == mainstay_session::effect::Lost::Unknown);
     until(&mut follow, lost).await;
     assert_eq!(till.asked.load(Ordering::SeqCst), 2);
     let (_, approval) = asked(&house, session).await;

@@ -7,7 +7,9 @@ use mainstay_vocabulary::Object;
 use super::{
     CallOpened, CallOutcome, Created, Event, InferenceOutcome, Input, LateOutcome, TurnOptions, TurnStarted, TurnStatus,
 };
-use crate::effect::{Answer, ApprovalAnswered, ApprovalAsked, CallIntended, CallLost, CallResolved, Resolution, Ruling};
+use crate::effect::{
+    Answer, ApprovalAnswered, ApprovalAsked, CallIntended, CallLost, CallResolved, Resolution, Ruling,
+};
 
 impl Event {
     /// The type number in the envelope; never reused.
@@ -129,7 +131,11 @@ impl Event {
                 Self::ApprovalAnswered(answered)
             }
             Self::CallResolved(resolved) => Self::CallResolved(Box::new(CallResolved {
-                resolution: Resolution::Abandoned,
+                resolution: match &resolved.resolution {
+                    // That something happened is content too: what it was is not kept, so nobody will know.
+                    Resolution::Happened(_) => Resolution::Abandoned,
+                    other => other.clone(),
+                },
                 reason: None,
                 ..(**resolved).clone()
             })),

@@ -26,10 +26,8 @@ impl State {
             Event::CallLost(lost) => self.with(lost.call, |effect| effect.lose(sequence, lost)),
             Event::ApprovalAsked(asked) => self.with(asked.call, |effect| effect.ask(at, sequence, asked)),
             Event::ApprovalAnswered(answered) => self.with(answered.call, |effect| effect.hear(answered)),
-            Event::CallResolved(resolved) => {
-                if self.effects.get(&resolved.call).is_some_and(|effect| effect.is_left) {
-                    self.effects.remove(&resolved.call);
-                }
+            Event::CallResolved(resolved) if self.effects.get(&resolved.call).is_some_and(|effect| effect.is_left) => {
+                self.effects.remove(&resolved.call);
             }
             _ => {}
         }

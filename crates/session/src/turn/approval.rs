@@ -161,11 +161,12 @@ pub(super) fn resolve(draft: &mut Draft<'_>, resolve: ResolveCall) -> Result<(),
         return Err(Refusal::Invalid("what happened must be the result of the very call".to_owned()));
     }
     let by = draft.actor.clone();
-    let resolved =
-        Event::CallResolved(Box::new(CallResolved { call, by, resolution: resolution.clone(), reason }));
+    let resolved = Event::CallResolved(Box::new(CallResolved { call, by, resolution: resolution.clone(), reason }));
     if effect.is_left {
         if resolution == Resolution::Again {
-            return Err(Refusal::Invalid("the conversation has gone on without the call; it is not made again".to_owned()));
+            return Err(Refusal::Invalid(
+                "the conversation has gone on without the call; it is not made again".to_owned(),
+            ));
         }
         draft.push(resolved);
         return Ok(());
@@ -173,9 +174,7 @@ pub(super) fn resolve(draft: &mut Draft<'_>, resolve: ResolveCall) -> Result<(),
     let outcome = match resolution {
         Resolution::Again => return make_again(draft, call, resolved),
         Resolution::Happened(item) => CallOutcome::Returned(item),
-        Resolution::DidNotHappen => {
-            CallOutcome::Failed("The call did not happen, and will not any more.".to_owned())
-        }
+        Resolution::DidNotHappen => CallOutcome::Failed("The call did not happen, and will not any more.".to_owned()),
         Resolution::Abandoned => CallOutcome::Unknown(UNKNOWN.to_owned()),
     };
     close_resolved(draft, effect.call_id().clone(), outcome, resolved);

@@ -255,7 +255,8 @@ pub(super) fn close(draft: &mut Draft<'_>, effect: &Effect, outcome: CallOutcome
 /// Where calls end a turn, it ends once nothing more of it can be done here.
 pub(super) fn settle(draft: &mut Draft<'_>) {
     let is_yielding = draft.state.spec.calls == CallMode::Yield;
-    let is_between = draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_none() && !draft.state.is_waiting(turn.input));
+    let is_between =
+        draft.state.turn.as_ref().is_some_and(|turn| turn.inference.is_none() && !draft.state.is_waiting(turn.input));
     if !is_yielding || !is_between || draft.state.awaited().any(|(_, effect)| effect.is_acting()) {
         return;
     }
@@ -331,9 +332,7 @@ pub(super) fn expiry(state: &State) -> Option<Timestamp> {
 /// Withdraws the questions whose time is up.
 pub(super) fn expire(draft: &mut Draft<'_>) {
     let at = draft.at;
-    let is_over = |effect: &Effect| {
-        matches!(&effect.stage, Stage::Asked(asked) if asked.expires_at.is_some_and(|expires| expires <= at))
-    };
+    let is_over = |effect: &Effect| matches!(&effect.stage, Stage::Asked(asked) if asked.expires_at.is_some_and(|expires| expires <= at));
     let over: Vec<CallId> = draft.state.effects.values().filter(|e| is_over(e)).map(|e| e.call_id().clone()).collect();
     let is_any = !over.is_empty();
     for call_id in over {

@@ -203,7 +203,11 @@ fn answer(world: &mut World, state: &State) -> Composed {
     let mut markers = Vec::new();
     let mut input = input(world, Delivery::Queue, &mut markers);
     answer_all(&mut input, &state.unanswered);
-    Composed { kind: "answer", command: Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() })), markers }
+    Composed {
+        kind: "answer",
+        command: Command::Accept(Box::new(Accept { input, spec: None, head: None, answers: Vec::new() })),
+        markers,
+    }
 }
 
 /// Puts a result for each call before the input's own items.

@@ -48,7 +48,8 @@ fn canonical(value: &Value) -> String {
         Value::Object(object) => {
             let mut pairs: Vec<_> = object.iter().collect();
             pairs.sort_by(|a, b| a.0.cmp(b.0));
-            let pairs = pairs.into_iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)));
+            let pairs =
+                pairs.into_iter().map(|(key, value)| format!("{}:{}", Value::from(key.as_str()), canonical(value)));
             format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
         }
         Value::Array(values) => format!("[{}]", values.iter().map(canonical).collect::<Vec<_>>().join(",")),
@@ -69,11 +70,9 @@ fn content(block: ContentBlock) -> Content {
     match block {
         ContentBlock::Text(text) => Content::Text(text.text),
         ContentBlock::Image(image) => Content::Image { url: data(&image.mime_type, &image.data), detail: None },
-        ContentBlock::Audio(audio) => Content::File {
-            url: data(&audio.mime_type, &audio.data),
-            name: None,
-            media_type: Some(audio.mime_type),
-        },
+        ContentBlock::Audio(audio) => {
+            Content::File { url: data(&audio.mime_type, &audio.data), name: None, media_type: Some(audio.mime_type) }
+        }
         ContentBlock::Resource(resource) => match resource.resource {
             ResourceContents::TextResourceContents { text, .. } => Content::Text(text),
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {

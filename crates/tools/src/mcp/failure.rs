@@ -34,9 +34,10 @@ fn start(error: &ClientInitializeError) -> String {
 pub(super) fn of_call(error: &ServiceError, server: &str) -> Failure {
     let kind = match error {
         ServiceError::McpError(error) => match error.code {
-            ErrorCode::METHOD_NOT_FOUND | ErrorCode::INVALID_PARAMS | ErrorCode::INVALID_REQUEST | ErrorCode::PARSE_ERROR => {
-                FailureKind::Rejected
-            }
+            ErrorCode::METHOD_NOT_FOUND
+            | ErrorCode::INVALID_PARAMS
+            | ErrorCode::INVALID_REQUEST
+            | ErrorCode::PARSE_ERROR => FailureKind::Rejected,
             _ => FailureKind::Unknown,
         },
         ServiceError::TransportSend(error) => of_transport(error.error.as_ref()),

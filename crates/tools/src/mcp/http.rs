@@ -1,7 +1,11 @@
 //! The HTTP client that MCP's transport sends through: guarded, without redirects and proxies, and with the idempotency
 //! key of a call as a header too.
 
-use std::{collections::{BTreeMap, HashMap}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::stream::BoxStream;
 use http::{HeaderName, HeaderValue};
@@ -47,7 +51,9 @@ impl Client {
     /// An address that is a number never comes to the resolver: it is checked each time.
     fn check(&self, uri: &str) -> Result<(), Error> {
         let checked = self.guard.check(uri);
-        checked.map(drop).map_err(|refused| Error::Io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, refused)))
+        checked
+            .map(drop)
+            .map_err(|refused| Error::Io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, refused)))
     }
 }
 
@@ -62,7 +68,8 @@ fn key(message: &ClientJsonRpcMessage) -> Option<HeaderValue> {
 /// The operator's or client's headers as they are sent.
 pub(super) fn headers(headers: &BTreeMap<String, String>) -> Result<HashMap<HeaderName, HeaderValue>, Failure> {
     let read = |(name, value): (&String, &String)| {
-        let wrong = |what: &str| Failure::new(FailureKind::NotSent, format!("the {what} of the header {name:?} is not valid"));
+        let wrong =
+            |what: &str| Failure::new(FailureKind::NotSent, format!("the {what} of the header {name:?} is not valid"));
         let header = HeaderName::try_from(name.as_str()).map_err(|_| wrong("name"))?;
         Ok((header, HeaderValue::try_from(value.as_str()).map_err(|_| wrong("value"))?))
     };

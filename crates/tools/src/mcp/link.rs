@@ -59,7 +59,8 @@ impl Link {
     pub(super) async fn list(&self) -> Result<Listing, Failure> {
         let live = self.connected().await?;
         let listed = tokio::time::timeout(LIST, list(live.peer())).await;
-        let listed = listed.unwrap_or_else(|_| Err(Failure::new(FailureKind::Unknown, self.say("lists no tools in time"))));
+        let listed =
+            listed.unwrap_or_else(|_| Err(Failure::new(FailureKind::Unknown, self.say("lists no tools in time"))));
         if listed.is_err() {
             self.forget(&live).await;
         }
@@ -159,7 +160,8 @@ async fn list(peer: &Peer<RoleClient>) -> Result<Vec<crate::seam::ListedTool>, F
     for _ in 0..MAX_PAGES {
         let mut params = PaginatedRequestParams::default();
         params.cursor = cursor;
-        let page = peer.list_tools(Some(params)).await.map_err(|error| failure::of_call(&error, "asked for its tools"))?;
+        let page =
+            peer.list_tools(Some(params)).await.map_err(|error| failure::of_call(&error, "asked for its tools"))?;
         tools.extend(page.tools.into_iter().map(convert::listed));
         if tools.len() > MAX_TOOLS {
             let message = format!("it lists more than {MAX_TOOLS} tools");

@@ -170,8 +170,7 @@ async fn a_call_that_is_given_up_is_cancelled_there() {
 
 #[test]
 fn a_program_without_an_absolute_path_is_refused() {
-    let transport =
-        Transport::Stdio { program: "sh".into(), arguments: Vec::new(), environment: BTreeMap::new() };
+    let transport = Transport::Stdio { program: "sh".into(), arguments: Vec::new(), environment: BTreeMap::new() };
     let server = Server::new(Settings { name: "x".to_owned(), transport, connect: Duration::from_secs(5) });
     assert!(server.is_err_and(|failure| failure.message.contains("absolute")));
 }

@@ -144,7 +144,8 @@ async fn answer(stream: &mut TcpStream, manner: Manner, body: &Value) -> Option<
 
 async fn call(stream: &mut TcpStream, manner: Manner, body: &Value) -> Option<()> {
     let id = body["id"].clone();
-    let said = |text: &str, is_error: bool| json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
+    let said =
+        |text: &str, is_error: bool| json!({ "content": [{ "type": "text", "text": text }], "isError": is_error });
     let whole = |result: Value| json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string();
     match manner {
         Manner::Well => write(stream, 200, "application/json", &whole(said("paid", false))).await,

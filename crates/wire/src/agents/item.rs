@@ -123,10 +123,9 @@ pub fn outcome(id: ItemId, call_id: &str, outcome: &CallOutcome, turn: &str) -> 
             _ => closed(&id, call_id, "no result", turn),
         },
         CallOutcome::Cancelled => closed(&id, call_id, "The call was cancelled.", turn),
-        CallOutcome::Refused(why)
-        | CallOutcome::Failed(why)
-        | CallOutcome::Denied(why)
-        | CallOutcome::Unknown(why) => closed(&id, call_id, why, turn),
+        CallOutcome::Refused(why) | CallOutcome::Failed(why) | CallOutcome::Denied(why) | CallOutcome::Unknown(why) => {
+            closed(&id, call_id, why, turn)
+        }
     }
 }
 

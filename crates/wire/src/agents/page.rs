@@ -53,7 +53,14 @@ struct Fold<'a> {
 impl Turns {
     /// Reads a window. `inputs` are `InputAccepted` events from before it.
     pub fn read(state: &State, inputs: &[Recorded], events: &[Recorded]) -> Self {
-        let mut fold = Fold { state, accepted: BTreeMap::new(), turn: None, calls: Vec::new(), served: Vec::new(), out: Self::default() };
+        let mut fold = Fold {
+            state,
+            accepted: BTreeMap::new(),
+            turn: None,
+            calls: Vec::new(),
+            served: Vec::new(),
+            out: Self::default(),
+        };
         for recorded in inputs {
             if let Event::InputAccepted(input) = &*recorded.event {
                 fold.accepted.insert(recorded.sequence, input.items.clone());

@@ -39,10 +39,9 @@ fn fate(outcome: &CallOutcome) -> (&'static str, Value, Value) {
             _ => ("completed", Value::Null, Value::Null),
         },
         CallOutcome::Cancelled => ("incomplete", Value::Null, json!("The call was cancelled.")),
-        CallOutcome::Refused(why)
-        | CallOutcome::Failed(why)
-        | CallOutcome::Denied(why)
-        | CallOutcome::Unknown(why) => ("failed", Value::Null, json!(why)),
+        CallOutcome::Refused(why) | CallOutcome::Failed(why) | CallOutcome::Denied(why) | CallOutcome::Unknown(why) => {
+            ("failed", Value::Null, json!(why))
+        }
     }
 }
 

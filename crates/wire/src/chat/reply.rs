@@ -108,7 +108,9 @@ impl Reply {
         match delta {
             Delta::Started { index, kind } => {
                 self.pieces.take(delta);
-                if let ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. } = kind {
+                if let ItemKind::ToolCall { name, provider_call_id }
+                | ItemKind::ServedCall { name, provider_call_id, .. } = kind
+                {
                     let number = self.calls.len();
                     self.calls.push((*index, number));
                     let id = call_id(&self.id, number, provider_call_id.as_deref());
@@ -215,7 +217,8 @@ struct Called<'a> {
 }
 
 fn call(piece: &Piece) -> Option<Called<'_>> {
-    let (ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. }) = &piece.kind
+    let (ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. }) =
+        &piece.kind
     else {
         return None;
     };

@@ -125,10 +125,12 @@ impl Reply {
             ItemKind::Reasoning | ItemKind::ReasoningSummary => {
                 json!({ "type": "thinking", "thinking": "", "signature": "" })
             }
-            ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. } => json!({
-                "type": "tool_use", "id": call_id(&self.id, self.next, provider_call_id.as_deref()), "name": name,
-                "input": {},
-            }),
+            ItemKind::ToolCall { name, provider_call_id } | ItemKind::ServedCall { name, provider_call_id, .. } => {
+                json!({
+                    "type": "tool_use", "id": call_id(&self.id, self.next, provider_call_id.as_deref()), "name": name,
+                    "input": {},
+                })
+            }
         }
     }
 
@@ -186,7 +188,9 @@ fn text_delta(kind: &ItemKind, text: &str) -> Value {
     match kind {
         ItemKind::Message | ItemKind::Refusal => json!({ "type": "text_delta", "text": text }),
         ItemKind::Reasoning | ItemKind::ReasoningSummary => json!({ "type": "thinking_delta", "thinking": text }),
-        ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => json!({ "type": "input_json_delta", "partial_json": text }),
+        ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => {
+            json!({ "type": "input_json_delta", "partial_json": text })
+        }
     }
 }
 

@@ -100,9 +100,7 @@ fn facts(place: (SessionId, Sequence), event: &Event) -> (&'static str, Value) {
         Event::CallIntended(intended) => ("call_intended", serde_json::to_value(intended).unwrap_or_default()),
         Event::CallLost(lost) => ("call_lost", serde_json::to_value(lost).unwrap_or_default()),
         Event::ApprovalAsked(asked) => ("approval_asked", serde_json::to_value(asked).unwrap_or_default()),
-        Event::ApprovalAnswered(answered) => {
-            ("approval_answered", serde_json::to_value(answered).unwrap_or_default())
-        }
+        Event::ApprovalAnswered(answered) => ("approval_answered", serde_json::to_value(answered).unwrap_or_default()),
         Event::CallResolved(resolved) => ("call_resolved", serde_json::to_value(resolved).unwrap_or_default()),
         Event::GatewayBooked(booked) => ("gateway_booked", serde_json::to_value(booked).unwrap_or_default()),
     }

@@ -34,7 +34,8 @@ impl Output {
     pub(super) fn new(id: ItemId, kind: &ItemKind) -> Self {
         let (kind, status) = (kind.clone(), ItemStatus::InProgress);
         let (name, text) = (String::new(), String::new());
-        let mut output = Self { id, name, kind, text, status, opaque: None, logprobs: Vec::new(), whole: None, raw: None };
+        let mut output =
+            Self { id, name, kind, text, status, opaque: None, logprobs: Vec::new(), whole: None, raw: None };
         output.name = item_id(id, &output.item());
         output
     }
@@ -130,7 +131,9 @@ impl Output {
             ItemKind::Refusal => json!({ "type": "refusal", "refusal": text }),
             ItemKind::Reasoning => json!({ "type": "reasoning_text", "text": text }),
             ItemKind::ReasoningSummary => json!({ "type": "summary_text", "text": text }),
-            ItemKind::Message | ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => output_text(text, &self.logprobs),
+            ItemKind::Message | ItemKind::ToolCall { .. } | ItemKind::ServedCall { .. } => {
+                output_text(text, &self.logprobs)
+            }
         }
     }
 

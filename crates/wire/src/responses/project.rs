@@ -63,7 +63,17 @@ impl View {
     pub fn new(head: Head, shape: Shape, from: u64) -> Self {
         let (output, deployment) = (Vec::new(), String::new());
         let (standing, sink) = (Standing::Queued, Sink::keeping(from));
-        Self { head, shape, standing, output, deployment, tier: Tier::Open, sink, calls: BTreeMap::new(), fresh_logprobs: 0 }
+        Self {
+            head,
+            shape,
+            standing,
+            output,
+            deployment,
+            tier: Tier::Open,
+            sink,
+            calls: BTreeMap::new(),
+            fresh_logprobs: 0,
+        }
     }
 
     /// The same for the object alone: no frames are made.

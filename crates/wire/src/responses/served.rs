@@ -42,7 +42,12 @@ pub(super) fn listed(session: SessionId, sequence: Sequence, listed: &Listed, is
 }
 
 /// A call; `outcome` where it has one.
-pub(super) fn call(call: &CallOpened, arguments: &str, approval: Option<String>, outcome: Option<&CallOutcome>) -> Value {
+pub(super) fn call(
+    call: &CallOpened,
+    arguments: &str,
+    approval: Option<String>,
+    outcome: Option<&CallOutcome>,
+) -> Value {
     let by = call.served.as_ref().map(|served| &served.by);
     let (status, output, error) = outcome.map_or(("in_progress", Value::Null, Value::Null), fate);
     json!({
@@ -71,9 +76,8 @@ pub(super) fn fate(outcome: &CallOutcome) -> (&'static str, Value, Value) {
             _ => ("completed", Value::Null, Value::Null),
         },
         CallOutcome::Cancelled => ("incomplete", Value::Null, json!("The call was cancelled.")),
-        CallOutcome::Refused(why)
-        | CallOutcome::Failed(why)
-        | CallOutcome::Denied(why)
-        | CallOutcome::Unknown(why) => ("failed", Value::Null, json!(why)),
+        CallOutcome::Refused(why) | CallOutcome::Failed(why) | CallOutcome::Denied(why) | CallOutcome::Unknown(why) => {
+            ("failed", Value::Null, json!(why))
+        }
     }
 }

@@ -136,7 +136,10 @@ fn arguments_are_edited_where_the_policy_lets_them_and_then_they_are_what_is_sen
 
     let (mut script, call, approval) = asking(CallMode::Wait, terms);
     script.rulings = vec![(call, ruling(Verdict::Deny, "v1", Terms::default()))];
-    assert!(matches!(script.refusal(respond(approval, edited())), Refusal::Invalid(_)), "a denied edit changes nothing");
+    assert!(
+        matches!(script.refusal(respond(approval, edited())), Refusal::Invalid(_)),
+        "a denied edit changes nothing"
+    );
     script.rulings = vec![(call, asks("v1", Terms { may_edit: true, ..Terms::default() }))];
     script.give(respond(approval, Answer::Deny));
 }

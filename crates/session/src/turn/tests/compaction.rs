@@ -111,7 +111,10 @@ fn a_digest_that_a_crash_cut_off_is_made_again() {
     let mut script = asked_again(over(151));
     script.begin_digest();
     script.write_digest(ItemKind::Message, "half");
-    assert_eq!(names(&script.give(Command::Recover { epoch: Epoch(2), running: Vec::new() })), ["recovered", "inferred"]);
+    assert_eq!(
+        names(&script.give(Command::Recover { epoch: Epoch(2), running: Vec::new() })),
+        ["recovered", "inferred"]
+    );
     assert_eq!(script.wanted(), DUE);
     script.digest("whole");
     assert_eq!(script.told(), ["digest", "user and now?"]);

@@ -110,8 +110,7 @@ fn arguments_that_are_no_object_are_refused_before_anything_is_sent() {
     });
     script.give(begin(false));
     let served = Box::new(script.state.served_by("look").unwrap());
-    let kind =
-        mainstay_vocabulary::ItemKind::ServedCall { name: "look".to_owned(), provider_call_id: None, served };
+    let kind = mainstay_vocabulary::ItemKind::ServedCall { name: "look".to_owned(), provider_call_id: None, served };
     script.start(0, kind);
     script.text(0, "[1]");
     script.done(0);

@@ -10,8 +10,8 @@ use std::{
 };
 
 use mainstay_vocabulary::{
-    CallId, Content, Epoch, Item, ItemId, ItemKind, Object, PicoUsd, Principal, Role, Sequence, SessionId, Shard, Timestamp,
-    TurnId, Usage,
+    CallId, Content, Epoch, Item, ItemId, ItemKind, Object, PicoUsd, Principal, Role, Sequence, SessionId, Shard,
+    Timestamp, TurnId, Usage,
     inference::{Delta, Failure, FailureKind, Finished, Stop},
     item::ToolOutput,
     tool::FunctionTool,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use mainstay_vocabulary::{
     CallId, Epoch, ItemKind, Object,
-    tool::ApprovalRule,
     inference::{Delta, FailureKind, Finished, Stop, TextFormat},
+    tool::ApprovalRule,
 };
 
 use super::script::*;
@@ -241,7 +241,12 @@ impl Walk {
         let spec = Some(Arc::new(random_spec(&mut self.dice)));
         let items = self.script.state.unanswered.iter().map(result_item).collect();
         let delivery = self.dice.one_of(&DELIVERIES);
-        self.try_give(Command::Accept(Box::new(Accept { input: input(delivery, items), spec, head: None, answers: Vec::new() })));
+        self.try_give(Command::Accept(Box::new(Accept {
+            input: input(delivery, items),
+            spec,
+            head: None,
+            answers: Vec::new(),
+        })));
     }
 
     /// Does the runtime's and the client's part until nothing is left to do.

@@ -36,7 +36,10 @@ pub(super) fn check(world: &World, journals: &Journals, found: &mut Vec<String>)
                 note(format!("call {} was done {done} times, and let again {} times", call.0, known.again));
             }
             if known.intents > 1 + known.again {
-                note(format!("call {} was intended {} times, and let again {} times", call.0, known.intents, known.again));
+                note(format!(
+                    "call {} was intended {} times, and let again {} times",
+                    call.0, known.intents, known.again
+                ));
             }
             if known.asked > 0 && known.intents > 0 && known.granted == 0 {
                 note(format!("call {} was asked about and made without a grant", call.0));

@@ -47,8 +47,17 @@ impl Run {
         }
         let options = TurnOptions { echo, ..TurnOptions::default() };
         let (live, journal, shown) = (Vec::new(), Vec::new(), Assembly::default());
-        let mut run =
-            Self { state, live, journal, shown, ordinal: 1, at: 1_700_000_000_000, continues_prefix, options, rulings: Vec::new() };
+        let mut run = Self {
+            state,
+            live,
+            journal,
+            shown,
+            ordinal: 1,
+            at: 1_700_000_000_000,
+            continues_prefix,
+            options,
+            rulings: Vec::new(),
+        };
         run.create();
         run
     }

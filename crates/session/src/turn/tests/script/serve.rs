@@ -18,7 +18,8 @@ use crate::{
 };
 
 pub(crate) fn toolset(approval: ApprovalRule) -> Toolset {
-    let source = ToolSource::Mcp { server: "https://srv.example/mcp".to_owned(), headers: BTreeMap::new(), secret: None };
+    let source =
+        ToolSource::Mcp { server: "https://srv.example/mcp".to_owned(), headers: BTreeMap::new(), secret: None };
     Toolset {
         label: "srv".to_owned(),
         source,

@@ -56,9 +56,8 @@ impl Walk {
     }
 
     pub(super) fn respond(&mut self) {
-        let asked: Vec<_> = (self.script.state.effects.iter())
-            .filter_map(|(call, effect)| Some((*call, effect.approval()?)))
-            .collect();
+        let asked: Vec<_> =
+            (self.script.state.effects.iter()).filter_map(|(call, effect)| Some((*call, effect.approval()?))).collect();
         if asked.is_empty() {
             return;
         }
