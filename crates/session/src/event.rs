@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use mainstay_vocabulary::{
-    AgentId, CallId, Epoch, Item, ItemId, Object, PicoUsd, Principal, Sequence, SessionId, Timestamp, TurnId, Usage,
+    AgentId, CallId, Epoch, Item, ItemId, Object, PicoUsd, Sequence, SessionId, Timestamp, TurnId, Usage,
     inference::{Failure, Stop},
     item::ItemKind,
     place::Place,
@@ -20,10 +20,12 @@ use crate::{
     spec::Spec,
 };
 
+pub use self::gateway::{Booked, Outgoing, Settled};
 pub use crate::compaction::{Base, Digest, Purpose, Replaced, Task};
 
 pub(crate) mod absent;
 mod at_rest;
+mod gateway;
 #[cfg(test)]
 mod tests;
 
@@ -237,46 +239,6 @@ pub struct FilePart {
     pub content: Arc<str>,
     /// Its size, bytes.
     pub bytes: u64,
-}
-
-/// What happened to inferences of the stateless gateway since the last such event. Holds no content.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Booked {
-    /// About to be made; only this event's commit sends them.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub intended: Vec<Arc<Outgoing>>,
-    /// Over, each booked once.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub settled: Vec<Settled>,
-}
-
-/// An inference of the stateless gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Outgoing {
-    /// Unique in the journal.
-    pub number: u64,
-    /// Who asked.
-    pub principal: Principal,
-    /// The lease that it is made under.
-    pub epoch: Epoch,
-    /// Where it goes.
-    pub route: Route,
-    /// Keyed digest of the client's request, hex.
-    pub prompt: String,
-    /// What it is booked as if nobody learns how it ended.
-    pub estimate: Receipt,
-}
-
-/// How an inference of the stateless gateway ended.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Settled {
-    /// Which.
-    pub number: u64,
-    /// How it went.
-    pub outcome: InferenceOutcome,
-    /// What is known of it.
-    pub receipt: Receipt,
 }
 
 /// How a session began.

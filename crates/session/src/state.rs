@@ -317,16 +317,8 @@ impl State {
             Event::ContextReplaced(replaced) => self.replace_context(sequence, replaced),
             Event::GatewayBooked(booked) => self.book_all(booked),
             Event::FileBegun(head) => self.file = Some(StoredFile::begun(head.clone())),
-            Event::FilePart(part) => {
-                if let Some(file) = &mut self.file {
-                    file.parts.push((sequence, part.bytes));
-                }
-            }
-            Event::FileCompleted { parts } => {
-                if let Some(file) = &mut self.file {
-                    file.complete(parts);
-                }
-            }
+            Event::FilePart(part) => self.with_file(|file| file.parts.push((sequence, part.bytes))),
+            Event::FileCompleted { parts } => self.with_file(|file| file.complete(parts)),
             Event::AutomationSaved(_)
             | Event::AutomationPaused { .. }
             | Event::AutomationResumed { .. }
@@ -335,6 +327,12 @@ impl State {
             Event::TurnHidden { .. } | Event::Recovered { .. } | Event::WebhooksSettled(_) | Event::Withheld => {}
         }
         self.reckon_wait(at);
+    }
+
+    fn with_file(&mut self, change: impl FnOnce(&mut StoredFile)) {
+        if let Some(file) = &mut self.file {
+            change(file);
+        }
     }
 
     /// The turn's clock stands still while only people or the client can go on.

@@ -65,6 +65,9 @@ impl Event {
     /// What of this event may be at rest under `Retention::ReceiptOnly`: receipts and places, no content.
     #[must_use]
     pub fn without_content(&self) -> Self {
+        if let Some(kept) = self.of_ledger() {
+            return kept;
+        }
         match self {
             Self::TurnStarted(started) => Self::TurnStarted(TurnStarted { unanswered: Vec::new(), ..started.clone() }),
             Self::ContextReplaced(replaced) => Self::ContextReplaced(Box::new(replaced.without_content())),
@@ -82,15 +85,7 @@ impl Event {
             | Self::SessionDeleted
             | Self::SessionArchived
             | Self::Withheld => self.clone(),
-            Self::SessionCreated(created) => Self::SessionCreated(Box::new(Created {
-                kind: created.kind,
-                spec: Arc::new(created.spec.without_content()),
-                parent: created.parent,
-                metadata: Object::new(),
-                agent: created.agent.clone(),
-                echo: Object::new(),
-                unanswered: Vec::new(),
-            })),
+            Self::SessionCreated(created) => Self::SessionCreated(Box::new(created.without_content())),
             Self::SpecChanged(spec) => Self::SpecChanged(Arc::new(spec.without_content())),
             Self::InferenceEnded(ended) => {
                 let mut ended = ended.clone();
@@ -112,7 +107,36 @@ impl Event {
                 delivery: input.delivery,
                 options: TurnOptions { echo: Object::new(), ..input.options.clone() },
             }),
-            // That something may have been done stays; with what, does not.
+            Self::MetadataChanged(_)
+            | Self::CallClosed { .. }
+            | Self::CallIntended(_)
+            | Self::CallLost(_)
+            | Self::ApprovalAsked(_)
+            | Self::ApprovalAnswered(_)
+            | Self::CallResolved(_)
+            | Self::ToolsListed(_)
+            | Self::EchoChanged(_)
+            | Self::ItemCompleted(_)
+            | Self::ItemInterrupted(_)
+            | Self::CallOpened(_)
+            | Self::OutcomeAfterCancel(LateOutcome::Call(_))
+            | Self::ItemsAdded(_)
+            | Self::ItemHidden { .. }
+            | Self::TurnHidden { .. }
+            | Self::AgentSaved { .. }
+            | Self::AgentArchived { .. }
+            | Self::AgentDeleted { .. }
+            | Self::FileBegun(_)
+            | Self::FilePart(_)
+            | Self::AutomationSaved(_)
+            | Self::InvocationEnded { .. }
+            | Self::FileCompleted { .. } => Self::Withheld,
+        }
+    }
+
+    /// The same for an event of the ledger: that something may have been done stays; with what, does not.
+    fn of_ledger(&self) -> Option<Self> {
+        Some(match self {
             Self::CallOpened(call) if call.served.is_some() => {
                 Self::CallOpened(CallOpened { arguments: String::new(), ..call.clone() })
             }
@@ -143,24 +167,21 @@ impl Event {
             Self::CallClosed { call_id, .. } => {
                 Self::CallClosed { call_id: call_id.clone(), outcome: CallOutcome::Refused(String::new()) }
             }
-            Self::MetadataChanged(_)
-            | Self::ToolsListed(_)
-            | Self::EchoChanged(_)
-            | Self::ItemCompleted(_)
-            | Self::ItemInterrupted(_)
-            | Self::CallOpened(_)
-            | Self::OutcomeAfterCancel(LateOutcome::Call(_))
-            | Self::ItemsAdded(_)
-            | Self::ItemHidden { .. }
-            | Self::TurnHidden { .. }
-            | Self::AgentSaved { .. }
-            | Self::AgentArchived { .. }
-            | Self::AgentDeleted { .. }
-            | Self::FileBegun(_)
-            | Self::FilePart(_)
-            | Self::AutomationSaved(_)
-            | Self::InvocationEnded { .. }
-            | Self::FileCompleted { .. } => Self::Withheld,
+            _ => return None,
+        })
+    }
+}
+
+impl Created {
+    fn without_content(&self) -> Self {
+        Self {
+            kind: self.kind,
+            spec: Arc::new(self.spec.without_content()),
+            parent: self.parent,
+            metadata: Object::new(),
+            agent: self.agent.clone(),
+            echo: Object::new(),
+            unanswered: Vec::new(),
         }
     }
 }

@@ -18,6 +18,8 @@ struct Known {
     intents: usize,
     /// How often it was let go on after a loss: surely nothing was done, or somebody said that it may be done again.
     again: usize,
+    /// How often somebody said that it may be done again.
+    resolved: usize,
     asked: usize,
     granted: usize,
     closed: usize,
@@ -32,8 +34,8 @@ pub(super) fn check(world: &World, journals: &Journals, found: &mut Vec<String>)
         }
         for (call, known) in &calls {
             let done = world.done.get(&(session, *call)).copied().unwrap_or(0);
-            if known.class == EffectClass::Once && done > 1 + known.again {
-                note(format!("call {} was done {done} times, and let again {} times", call.0, known.again));
+            if known.class == EffectClass::Once && done > 1 + known.resolved {
+                note(format!("call {} was done {done} times, and let again {} times", call.0, known.resolved));
             }
             if known.intents > 1 + known.again {
                 note(format!(
@@ -70,6 +72,7 @@ fn take(calls: &mut BTreeMap<Sequence, Known>, sequence: Sequence, event: &Event
         Event::CallResolved(resolved) if resolved.resolution == Resolution::Again => {
             let known = calls.entry(resolved.call).or_default();
             known.again += 1;
+            known.resolved += 1;
             known.granted += 1;
         }
         Event::ApprovalAsked(asked) => calls.entry(asked.call).or_default().asked += 1,
