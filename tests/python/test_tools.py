@@ -363,3 +363,35 @@ def test_an_approval_of_another_tenant_or_session_is_not_found(server, till):
         approve(client, first, request)
         until(client, first, lambda found: found.status == "idle")
     assert len(till.done("pay")) == 1
+
+
+def test_a_conversation_shows_a_call_as_one_item(server, till):
+    with server.client() as client:
+        conversation = client.conversations.create()
+        tools = [mcp(till, require_approval="never")]
+        client.responses.create(model="test-model", input="pay", tools=tools, conversation=conversation.id)
+        items = list(client.conversations.items.list(conversation.id, order="asc"))
+        assert [item.type for item in items] == ["message", "message", "mcp_call", "message"]
+        assert (items[2].output, items[2].status) == ("pay done", "completed")
+
+
+def test_nothing_is_kept_of_a_call_where_nothing_may_be_kept(server, till):
+    with server.client() as client:
+        tools = [mcp(till, require_approval="never")]
+        response = client.responses.create(model="test-model", input="pay", tools=tools, store=False)
+        assert response.output_text == "I will.All done."
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(response.id)
+    assert len(till.done("pay")) == 1
+
+
+def test_a_fork_before_an_answer_asks_for_nothing(server, till):
+    with server.client() as client:
+        tools = [mcp(till)]
+        asked = client.responses.create(model="test-model", input="pay", tools=tools)
+        for _ in range(2):
+            other = client.responses.create(
+                model="test-model", input="hello", tools=tools, previous_response_id=asked.id
+            )
+            assert other.status == "completed"
+    assert till.done() == []

@@ -171,13 +171,18 @@ pub fn result_of(call_id: &CallId, outcome: &CallOutcome) -> Arc<Item> {
     }
 }
 
-/// Takes `items` into account: their calls become open, their results close calls.
+/// Takes `items` into account: their calls become open, their results close calls. Nobody but the runtime answers a
+/// call that it runs.
 pub fn follow_calls(open: &mut Vec<CallId>, items: &[Arc<Item>]) {
     for item in items {
         match &**item {
-            Item::ToolCall { call_id, .. } => open.push(call_id.clone()),
+            Item::ToolCall { call_id, served: None, .. } => open.push(call_id.clone()),
             Item::ToolResult { call_id, .. } => open.retain(|known| known != call_id),
-            Item::Message { .. } | Item::Reasoning { .. } | Item::Compaction { .. } | Item::Other(_) => {}
+            Item::ToolCall { .. }
+            | Item::Message { .. }
+            | Item::Reasoning { .. }
+            | Item::Compaction { .. }
+            | Item::Other(_) => {}
         }
     }
 }

@@ -7,6 +7,7 @@ use mainstay_wire::responses::{
     command::shape,
     item::Shape,
     page::{DEFAULT_LIMIT, MAX_LIMIT, Page, list_json},
+    served,
 };
 
 use crate::{error::Error, json::Json, query::Query};
@@ -30,8 +31,11 @@ pub(crate) fn page_of(query: &Query) -> Result<Page, Error> {
 
 /// That part of `items`, which stand oldest first.
 pub(crate) fn page_json(items: &[(ItemId, Arc<Item>)], page: Page, shape: Shape) -> Result<Json, Error> {
-    let found = page.cut(items).ok_or_else(no_such_after)?;
-    Ok(Json(list_json(found.into_iter().map(|(id, item)| (*id, item)), page.limit, shape)))
+    let shown = served::without_results(items);
+    let found = page.cut(&shown).ok_or_else(no_such_after)?;
+    let mut list = list_json(found.into_iter().map(|(id, item)| (*id, item)), page.limit, shape);
+    served::settle(&mut list, items);
+    Ok(Json(list))
 }
 
 fn no_such_after() -> Error {

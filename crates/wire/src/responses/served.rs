@@ -1,11 +1,13 @@
 //! Calls that the runtime runs, as items of a Response: listed tools, calls, and what people are asked about them. A call
 //! is shown from its intent on: before that it may still become a question.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use mainstay_session::{
     effect::Listed,
     event::{CallOpened, CallOutcome},
 };
-use mainstay_vocabulary::{Item, ItemId, Sequence, SessionId, tool::ServedTool};
+use mainstay_vocabulary::{CallId, Item, ItemId, Sequence, SessionId, tool::ServedTool};
 use serde_json::{Value, json};
 
 use crate::agents::served::text_of;
@@ -55,6 +57,30 @@ pub(super) fn call(
         "name": by.map(|by| by.tool.as_str()), "arguments": arguments, "approval_request_id": approval,
         "output": output, "error": error, "status": status,
     })
+}
+
+/// The items without the results of calls that the runtime runs: on this wire they are part of their calls.
+pub fn without_results(items: &[(ItemId, Arc<Item>)]) -> Vec<(ItemId, Arc<Item>)> {
+    let is_served = |item: &Item| matches!(item, Item::ToolCall { served: Some(_), .. });
+    let calls: BTreeSet<CallId> =
+        items.iter().filter(|(_, item)| is_served(item)).map(|(id, _)| CallId::from(*id)).collect();
+    let is_result = |item: &Item| matches!(item, Item::ToolResult { call_id, .. } if calls.contains(call_id));
+    items.iter().filter(|(_, item)| !is_result(item)).cloned().collect()
+}
+
+/// Puts the results of calls that the runtime runs into a list that was made without them.
+pub fn settle(list: &mut Value, items: &[(ItemId, Arc<Item>)]) {
+    for call in list["data"].as_array_mut().into_iter().flatten().filter(|item| item["type"] == "mcp_call") {
+        let call_id = call["id"].as_str().and_then(|id| id.strip_prefix("mcp_")).map(|id| format!("call_{id}"));
+        let is_it =
+            |item: &Item| matches!(item, Item::ToolResult { call_id: of, .. } if Some(&of.0) == call_id.as_ref());
+        if let Some((_, result)) = items.iter().find(|(_, item)| is_it(item)) {
+            let (status, output, error) = fate(&CallOutcome::Returned(Arc::clone(result)));
+            call["status"] = json!(status);
+            call["output"] = output;
+            call["error"] = error;
+        }
+    }
 }
 
 /// A question to people whether a call may run, or run again.
