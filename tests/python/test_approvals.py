@@ -115,3 +115,74 @@ def test_an_unknown_outcome_is_listed_and_resolved(server, till):  # noqa: F811
         assert (call.status, call.output) == ("completed", "paid, as the bank says")
         assert inbox(server, "effects") == []
     assert len(till.done("pay")) == 1
+
+
+POLICY = """
+@id("payments-need-two")
+@verdict("ask")
+@reason("Payments need two people.")
+@quorum("2")
+@edit("allow")
+forbid (principal, action == Action::"call_tool", resource == Tool::"mcp:till/pay");
+
+@id("no-refunds")
+@reason("Nobody pays back.")
+forbid (principal, action == Action::"call_tool", resource == Tool::"mcp:till/refund");
+"""
+
+KEY = """
+[policy]
+files = ["{policy}"]
+
+[[key]]
+tenant = "default"
+principal = "second"
+key = {{ file = "{second}" }}
+"""
+
+
+def test_the_operators_policy_asks_two_people_whatever_the_client_says(server, till, tmp_path):  # noqa: F811
+    server.stop()
+    policy, second = tmp_path / "payments.cedar", tmp_path / "second.key"
+    policy.write_text(POLICY)
+    second.write_text("the-second-persons-key")
+    server.config.write_text(server.config.read_text() + KEY.format(policy=policy, second=second))
+    server.start()
+    with server.client() as client:
+        tools = [mcp(till, require_approval="never")]
+        asked = client.responses.create(model="test-model", input="pay", tools=tools)
+        assert asked.output[-1].type == "mcp_approval_request"
+        [question] = inbox(server)
+        assert (question["message"], question["quorum"], question["policies"]) == (
+            "Payments need two people.",
+            2,
+            ["payments-need-two"],
+        )
+        path, answer = f"/mainstay/v1/approvals/{question['id']}", {"decision": "approve", "arguments": {"amount": 5}}
+        assert server.raw().post(path, answer).status == 200
+        assert server.raw().post(path, answer).status == 400, "one person counts once"
+        assert till.done() == []
+        other = {"Authorization": "Bearer the-second-persons-key"}
+        assert server.raw().post(path, {"decision": "approve"}, headers=other).status == 200
+        done = client.responses.create(
+            model="test-model", input="and?", tools=tools, previous_response_id=asked.id
+        )
+        assert done.status == "completed"
+        denied = client.responses.create(model="test-model", input="refund slowly", tools=tools)
+        call = next(item for item in denied.output if item.type == "mcp_call")
+        assert call.status == "failed" and "Nobody pays back." in call.error
+    assert [entry["arguments"] for entry in till.done()] == [{"amount": 5}], "what was agreed to is what was sent"
+
+
+def test_a_policy_that_is_wrong_is_refused_with_its_place(server, tmp_path):  # noqa: F811
+    server.stop()
+    policy = tmp_path / "wrong.cedar"
+    policy.write_text("permit (principal, action, resource);\n\nforbid (principal, action == Action::\"fly\", resource);\n")
+    server.config.write_text(server.config.read_text() + f'\n[policy]\nfiles = ["{policy}"]\n')
+    command = [BINARY, "serve", "--config", server.config, "--data", server.data, "--listen", "127.0.0.1:0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode != 0
+    assert "wrong.cedar:3" in ended.stderr and "fly" in ended.stderr, ended.stderr
+    server.config.write_text(server.config.read_text().replace("[policy]", "[policy]\nstandard = true\n#"))
+    policy.write_text("")
+    server.start()

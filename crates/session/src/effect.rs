@@ -242,6 +242,9 @@ pub struct ApprovalAnswered {
     pub by: Principal,
     /// What.
     pub answer: Answer,
+    /// Keyed digest of the call as the answer edited it, hex: what the next ones agree to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edited: Option<String>,
     /// Why, as the person put it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -417,6 +420,9 @@ impl Effect {
 
     pub(crate) fn hear(&mut self, answered: &ApprovalAnswered) {
         let Stage::Asked(asked) = &mut self.stage else { return };
+        if let Some(digest) = &answered.edited {
+            asked.ruling.digest.clone_from(digest);
+        }
         match &answered.answer {
             Answer::Approve { arguments } => {
                 if arguments.is_some() {

@@ -101,7 +101,8 @@ fn each_source_overrides_the_one_before_and_is_named() {
 #[test]
 fn every_scalar_setting_has_a_variable() {
     for (section, settings) in defaults().unwrap() {
-        for (name, value) in settings.as_table().unwrap() {
+        // Lists come from the file alone.
+        for (name, value) in settings.as_table().unwrap().iter().filter(|(_, value)| !value.is_array()) {
             let variable = environment::variable_of(&section, name);
             let text = value.as_str().map_or_else(|| value.to_string(), |_| "127.0.0.1:3".to_owned());
             let overrides = [(variable.clone(), text)].into_iter().collect::<Environment>();

@@ -36,7 +36,9 @@ pub(super) fn respond(draft: &mut Draft<'_>, respond: Respond) -> Result<(), Ref
     check_authority(draft, &asked)?;
     let answered = |draft: &Draft<'_>, answer| {
         let by = draft.actor.clone();
-        Event::ApprovalAnswered(ApprovalAnswered { call, approval, by, answer, reason: reason.clone() })
+        let is_edited = matches!(answer, Answer::Approve { arguments: Some(_) });
+        let edited = draft.ruling(call).filter(|_| is_edited).map(|ruling| ruling.digest);
+        Event::ApprovalAnswered(ApprovalAnswered { call, approval, by, answer, edited, reason: reason.clone() })
     };
     match answer {
         Answer::Delegate { to } => {

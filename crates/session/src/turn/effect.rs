@@ -156,6 +156,7 @@ pub(super) fn intend(
 ) {
     let effect = draft.state.effects.get(&call);
     let (attempts, approval) = effect.map_or((0, None), |effect| (effect.attempts, effect.approval()));
+    let arguments = arguments.or_else(|| effect.and_then(|effect| effect.edited.clone()));
     let of = opened_before(draft, call);
     draft.push(Event::CallIntended(CallIntended {
         call,

@@ -244,3 +244,18 @@ fn each_role_that_is_needed_must_agree() {
     assert_eq!(names(&script.give(approve(approval))), ["answered", "call intended"]);
     assert!(matches!(script.effect(call).stage, Stage::Running { .. }));
 }
+
+#[test]
+fn those_who_agree_after_an_edit_agree_to_the_edited_call() {
+    let terms = Terms { may_edit: true, ..needing(&[(None, 2)]) };
+    let (mut script, call, approval) = asking(CallMode::Wait, terms);
+    script.rulings[0].1.digest = "edited".to_owned();
+    let edited = Answer::Approve { arguments: Some("{\"amount\":5}".to_owned()) };
+    assert_eq!(names(&script.give(respond(approval, edited))), ["answered"]);
+    script.actor = principal("bob");
+    let events = script.give(approve(approval));
+    assert_eq!(names(&events), ["answered", "call intended"]);
+    let Some(Event::CallIntended(intended)) = events.last() else { panic!("{events:?}") };
+    assert_eq!((intended.arguments.as_deref(), &*intended.digest), (Some("{\"amount\":5}"), "edited"));
+    assert_eq!(script.effect(call).arguments(), "{\"amount\":5}");
+}

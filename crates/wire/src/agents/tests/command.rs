@@ -137,7 +137,7 @@ fn a_session_takes_over_what_the_agent_says() {
                 { "type": "web_search" },
                 { "type": "function", "name": "f", "description": "d", "parameters": { "type": "object" }, "x": 1 },
                 { "type": "mcp", "server_label": "s", "transport":
-                    { "type": "http", "server_url": "https://s", "authorization": "secret", "headers": { "k": "secret" } } },
+                    { "type": "http", "server_url": "https://s", "headers": { "k": "plain" } } },
             ],
             "future": { "a": 1 },
         },
@@ -151,7 +151,12 @@ fn a_session_takes_over_what_the_agent_says() {
     let tools = tool::list(spec);
     assert_eq!(tools.iter().map(|tool| &tool["type"]).collect::<Vec<_>>(), ["web_search", "function", "mcp"]);
     assert_eq!((&tools[1]["x"], &tools[1]["defer_loading"]), (&json!(1), &json!(false)));
-    assert!(!serde_json::to_string(&**spec).unwrap().contains("secret"), "secrets of unused tools are not kept");
+    assert_eq!(spec.toolsets.iter().map(|toolset| &*toolset.label).collect::<Vec<_>>(), ["s"]);
+    let transport = json!({ "type": "http", "server_url": "https://s", "authorization": "secret" });
+    let tools = json!([{ "type": "mcp", "server_label": "s", "transport": transport }]);
+    let refused = create(json!({ "agent": { "model": "m", "tools": tools } })).unwrap_err();
+    assert_eq!(refused.param, "agent.tools[0].transport.authorization");
+    assert!(!refused.message.contains("secret\""), "a secret is not repeated");
     let agent = config::render(spec);
     assert_eq!(agent["future"], json!({ "a": 1 }));
     assert_eq!(agent["compaction"], json!({ "async": true }));
