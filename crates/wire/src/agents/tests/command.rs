@@ -154,9 +154,8 @@ fn a_session_takes_over_what_the_agent_says() {
     assert_eq!(spec.toolsets.iter().map(|toolset| &*toolset.label).collect::<Vec<_>>(), ["s"]);
     let transport = json!({ "type": "http", "server_url": "https://s", "authorization": "secret" });
     let tools = json!([{ "type": "mcp", "server_label": "s", "transport": transport }]);
-    let refused = create(json!({ "agent": { "model": "m", "tools": tools } })).unwrap_err();
-    assert_eq!(refused.param, "agent.tools[0].transport.authorization");
-    assert!(!refused.message.contains("secret\""), "a secret is not repeated");
+    let (param, _) = self::create(json!({ "agent": { "model": "m", "tools": tools }, "input": "hi" })).unwrap_err();
+    assert_eq!(param, "agent.tools[0].transport.authorization");
     let agent = config::render(spec);
     assert_eq!(agent["future"], json!({ "a": 1 }));
     assert_eq!(agent["compaction"], json!({ "async": true }));
