@@ -1,0 +1,7 @@
+//! What an agent's calls reach outside: MCP servers, HTTP tools, `fetch`, and the guard that every connection of
+//! theirs passes. Knows neither journal nor session nor provider. Start with `seam`; then `egress`, then `mcp`.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod seam;
+
+pub use seam::{Annotations, Call, CallStream, Failure, FailureKind, ListedTool, Listing, Reply, Returned, Step, Toolbox};
