@@ -2,6 +2,11 @@
 //! theirs passes. Knows neither journal nor session nor provider. Start with `seam`; then `egress`, then `mcp`.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod egress;
+mod error;
+mod http;
+pub mod mcp;
 mod seam;
 
+pub use error::Error;
 pub use seam::{Annotations, Call, CallStream, Failure, FailureKind, ListedTool, Listing, Reply, Returned, Step, Toolbox};
