@@ -14,14 +14,16 @@ use tokio::{sync::mpsc, time::timeout};
 use super::{
     convert,
     failure::{self, Peer},
-    handler::Heard,
+    handler::{Heard, Listening},
     server::Inner,
     wire::Travelling,
 };
 use crate::{Call, CallStream, Failure, FailureKind, Returned, Step, http::Left};
 
-/// Steps that wait to be read.
+/// Steps that wait to be read; more is dropped, because only the newest counts.
 const MAX_STEPS: usize = 32;
+/// How often the SDK's tasks get a turn between an answer and its end.
+const MAX_TURNS: usize = 4;
 /// The key of `_meta` that carries the idempotency key.
 const META_KEY: &str = "mainstay/idempotency_key";
 /// What the protocol keeps for itself in `_meta`: no caller may set it.
@@ -51,13 +53,18 @@ impl Drop for Asked {
 pub(super) fn stream(inner: Arc<Inner>, call: Call) -> CallStream {
     let (sender, steps) = mpsc::channel(MAX_STEPS);
     let work = Box::pin(run(inner, call, sender));
-    let state = Some((work, steps));
-    Box::pin(stream::unfold(state, |state| async move {
-        let (mut work, mut steps) = state?;
-        tokio::select! {
-            biased;
-            Some(step) = steps.recv() => Some((step, Some((work, steps)))),
-            ended = &mut work => Some((Step::Ended(ended), None)),
+    Box::pin(stream::unfold(Some((work, steps, None)), |state| async move {
+        let (mut work, mut steps, mut ended) = state?;
+        if ended.is_none() {
+            tokio::select! {
+                biased;
+                Some(step) = steps.recv() => return Some((step, Some((work, steps, None)))),
+                end = &mut work => ended = Some(end),
+            }
+        }
+        match (steps.try_recv(), ended) {
+            (Ok(step), ended) => Some((step, Some((work, steps, ended)))),
+            (Err(_), ended) => ended.map(|ended| (Step::Ended(ended), None)),
         }
     }))
 }
@@ -78,19 +85,17 @@ async fn run(inner: Arc<Inner>, call: Call, steps: mpsc::Sender<Step>) -> Result
 async fn ask(inner: &Inner, call: Call, steps: mpsc::Sender<Step>, left: Left) -> Result<Returned, Failure> {
     let name = inner.name();
     let (peer, heard) = inner.connected().await?;
-    let (mut asked, mut listening) = send(&peer, &heard, call, left.clone())
+    let (mut asked, _listening) = send(&peer, (&heard, steps), call, left.clone())
         .await
         .map_err(|error| failure::of_request(name, error, left.get()))?;
     let Some(handle) = asked.handle.as_mut() else {
         return Err(Failure::new(FailureKind::NotSent, "the request is gone"));
     };
-    let answer = loop {
-        tokio::select! {
-            biased;
-            Some(step) = listening.steps.recv() => drop(steps.try_send(step)),
-            answer = &mut handle.rx => break answer,
-        }
-    };
+    let answer = (&mut handle.rx).await;
+    // Progress that came before the answer is handled by tasks of the SDK, which may be a turn behind.
+    for _ in 0..MAX_TURNS {
+        tokio::task::yield_now().await;
+    }
     asked.handle = None;
     inner.used();
     let answer = answer.unwrap_or(Err(rmcp::service::ServiceError::TransportClosed));
@@ -100,10 +105,10 @@ async fn ask(inner: &Inner, call: Call, steps: mpsc::Sender<Step>, left: Left) -
 
 async fn send(
     peer: &Peer,
-    heard: &Heard,
+    (heard, steps): (&Heard, mpsc::Sender<Step>),
     call: Call,
     left: Left,
-) -> Result<(Asked, super::handler::Listening), rmcp::service::ServiceError> {
+) -> Result<(Asked, Listening), rmcp::service::ServiceError> {
     let mut meta = call.meta;
     meta.retain(|key, _| !key.starts_with(RESERVED) && key != "progressToken");
     meta.insert(META_KEY.to_owned(), call.idempotency_key.clone().into());
@@ -112,6 +117,6 @@ async fn send(
     request.extensions_mut().insert(Travelling { left, idempotency_key: call.idempotency_key });
     let options = PeerRequestOptions::no_options().with_meta(RequestMetaObject::from(meta));
     let handle = peer.send_cancellable_request(ClientRequest::CallToolRequest(request), options).await?;
-    let listening = heard.listen(handle.progress_token.clone());
+    let listening = heard.listen(handle.progress_token.clone(), steps);
     Ok((Asked { handle: Some(handle) }, listening))
 }

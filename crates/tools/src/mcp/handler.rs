@@ -20,8 +20,6 @@ use tokio::sync::mpsc;
 
 use crate::Step;
 
-/// Progress that waits to be read; more is dropped, because only the newest counts.
-const MAX_PROGRESS: usize = 32;
 /// Bytes of a progress message that are shown.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024;
 
@@ -39,14 +37,12 @@ pub(super) struct Heard {
 pub(super) struct Listening {
     heard: Heard,
     token: ProgressToken,
-    pub(super) steps: mpsc::Receiver<Step>,
 }
 
 impl Heard {
-    pub(super) fn listen(&self, token: ProgressToken) -> Listening {
-        let (sender, steps) = mpsc::channel(MAX_PROGRESS);
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), sender);
-        Listening { heard: self.clone(), token, steps }
+    pub(super) fn listen(&self, token: ProgressToken, steps: mpsc::Sender<Step>) -> Listening {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).insert(token.clone(), steps);
+        Listening { heard: self.clone(), token }
     }
 
     fn progressed(&self, told: ProgressNotificationParam) {
