@@ -75,6 +75,10 @@ impl Sending {
     pub(crate) fn new(bytes: impl Into<Bytes>, left: Left) -> Self {
         Self { bytes: Some(bytes.into()).filter(|bytes: &Bytes| !bytes.is_empty()), left }
     }
+
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.bytes.is_some()
+    }
 }
 
 impl Body for Sending {

@@ -10,5 +10,6 @@ mod settings;
 mod stdio;
 mod wire;
 
+pub(crate) use convert::cut;
 pub use server::McpServer;
 pub use settings::{Protocol, Reach, Secret, Settings, Timeouts};

@@ -12,7 +12,7 @@ const MAX_RESULT_BYTES: usize = 8 * 1024 * 1024;
 const MAX_PARTS: usize = 1024;
 
 /// Cuts a text at a character's edge.
-pub(super) fn cut(mut text: String, most: usize) -> String {
+pub(crate) fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = (0..=most).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
         text.truncate(end);

@@ -89,10 +89,8 @@ fn of_transport(error: &DynamicTransportError) -> (FailureKind, String) {
         if let Some(status) = error.downcast_ref::<HttpStatusError>() {
             return of_status(status.status);
         }
-        if let Some(http) = error.downcast_ref::<StreamableHttpError<WireError>>() {
-            if let Some(found) = of_http(http) {
-                return found;
-            }
+        if let Some(found) = error.downcast_ref::<StreamableHttpError<WireError>>().and_then(of_http) {
+            return found;
         }
         current = error.source();
     }

@@ -4,7 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
 
 mod answer;
+mod fetched;
+mod http_tool;
 mod peer;
+mod ssrf;
+mod target;
 mod trouble;
 
 use std::{
