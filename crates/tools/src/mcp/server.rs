@@ -23,6 +23,7 @@ use rmcp::{
 use tokio::{sync::Mutex, time::timeout};
 
 use super::{
+    auth::Authorization,
     call, convert,
     failure::{self, Peer},
     handler::{Handler, Heard},
@@ -79,8 +80,11 @@ impl McpServer {
     /// `Refused` where they mean nothing.
     pub fn new(settings: Settings) -> Result<Self, Error> {
         let wire = match &settings.reach {
-            Reach::Http { url, headers, guard } => {
+            Reach::Http { url, headers, guard, oauth } => {
                 let (_, url) = Target::parse(url).map_err(Error::Refused)?;
+                let authorization = oauth.clone().map(|oauth| {
+                    Authorization::new(oauth, url.clone(), guard.clone(), &settings.name).map(Arc::new)
+                });
                 let headers = headers.iter().map(|(name, value)| {
                     let name = name.parse::<HeaderName>();
                     name.map(|name| (name, value.clone())).map_err(|_| Error::Refused("a header's name is none".into()))
@@ -92,6 +96,7 @@ impl McpServer {
                     headers: headers.collect::<Result<_, _>>()?,
                     patience: settings.timeouts.idle,
                     idle: settings.timeouts.idle,
+                    authorization: authorization.transpose()?,
                 })
             }
             Reach::Stdio { program, .. } if program.is_absolute() => None,
@@ -124,6 +129,15 @@ impl McpServer {
         if let Some(mut running) = running {
             let _ = timeout(self.0.settings.timeouts.connect, running.close()).await;
         }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    pub(super) fn authorization(&self) -> Result<&Authorization, Error> {
+        let authorization = self.0.wire.as_ref().and_then(|wire| wire.authorization.as_deref());
+        authorization.ok_or_else(|| Error::Refused(format!("MCP server `{}` has no OAuth in its settings", self.name())))
     }
 
     pub(super) async fn ask<T>(

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
+use super::auth::OAuth;
 use crate::egress::Guard;
 
 /// A credential. Never prints itself.
@@ -50,6 +51,8 @@ pub enum Reach {
         headers: Vec<(String, Secret)>,
         /// Lets it through or does not.
         guard: Arc<Guard>,
+        /// How tokens are had, where it wants any.
+        oauth: Option<OAuth>,
     },
     /// A process that speaks over its standard input and output. Only from an operator's configuration, never from a
     /// request.

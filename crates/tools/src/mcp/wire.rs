@@ -19,7 +19,7 @@ use rmcp::{
 };
 use sse_stream::{Sse, SseStream};
 
-use super::{failure::of_status, settings::Secret};
+use super::{auth::Authorization, failure::of_status, settings::Secret};
 use crate::{
     FailureKind,
     http::{Broken, Http, Left, Sending, next, read},
@@ -33,6 +33,9 @@ pub(super) const MAX_EVENT_BYTES: usize = 16 * 1024 * 1024;
 pub(super) const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Connections to one server that are kept without use.
 pub(super) const MAX_IDLE: usize = 4;
+
+/// How often one request is sent until its token is liked.
+const MAX_REFUSALS: usize = 2;
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
@@ -85,9 +88,11 @@ pub(super) struct Wire {
     /// Until a response's head is there; a call's own timeout is shorter or longer.
     pub(super) patience: Duration,
     pub(super) idle: Duration,
+    pub(super) authorization: Option<Arc<Authorization>>,
 }
 
 /// One request before it is sent.
+#[derive(Clone)]
 struct Outgoing {
     method: Method,
     session: Option<Arc<str>>,
@@ -98,7 +103,26 @@ struct Outgoing {
 }
 
 impl Wire {
+    /// Sends, with the token that there is. A server that refuses it did nothing: with another one it is asked again.
     async fn send(&self, outgoing: Outgoing) -> Wired<Response<Incoming>> {
+        let Some(authorization) = &self.authorization else {
+            let response = self.send_with(outgoing, None).await?;
+            return refusal(&response).map_or(Ok(response), Err);
+        };
+        let mut token = authorization.token().await.map_err(|why| client(Broken::Connect(why)))?;
+        for _ in 0..MAX_REFUSALS {
+            let response = self.send_with(outgoing.clone(), token.as_deref()).await?;
+            let Some(error) = refusal(&response) else { return Ok(response) };
+            let is_scope = response.status() == StatusCode::FORBIDDEN;
+            match authorization.refused(&challenge(&response), is_scope, token.as_deref()).await {
+                Some(another) => token = Some(another),
+                None => return Err(error),
+            }
+        }
+        Err(client(WireError::Status(StatusCode::UNAUTHORIZED.as_u16())))
+    }
+
+    async fn send_with(&self, outgoing: Outgoing, token: Option<&str>) -> Wired<Response<Incoming>> {
         let mut request = Request::builder().method(outgoing.method).uri(&*self.url);
         request = request.header(header::ACCEPT, format!("{JSON}, {EVENTS}"));
         if !outgoing.body.is_empty() {
@@ -109,6 +133,12 @@ impl Wire {
                 .map_err(|_| client(WireError::Refused("a header of its settings cannot be sent")))?;
             value.set_sensitive(true);
             request = request.header(name, value);
+        }
+        if let Some(token) = token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value = value.map_err(|_| client(WireError::Refused("its token cannot be sent")))?;
+            value.set_sensitive(true);
+            request = request.header(header::AUTHORIZATION, value);
         }
         for (name, value) in outgoing.headers {
             request = request.header(name, value);
@@ -186,7 +216,7 @@ fn is_type(response: &Response<Incoming>, wanted: &str) -> bool {
 }
 
 /// 401 and 403, with what they ask for.
-fn authorization(response: &Response<Incoming>) -> Option<StreamableHttpError<WireError>> {
+fn refusal(response: &Response<Incoming>) -> Option<StreamableHttpError<WireError>> {
     match response.status() {
         StatusCode::UNAUTHORIZED => {
             Some(StreamableHttpError::AuthRequired(AuthRequiredError::new(challenge(response))))
@@ -294,9 +324,6 @@ impl StreamableHttpClient for Wire {
         let outgoing =
             Outgoing { method: Method::POST, session, last_event: None, headers, body: body.into(), travelling };
         let response = self.send(outgoing).await?;
-        if let Some(error) = authorization(&response) {
-            return Err(error);
-        }
         match response.status() {
             StatusCode::ACCEPTED | StatusCode::NO_CONTENT => Ok(StreamableHttpPostResponse::Accepted),
             status if status.is_success() => self.accepted(&message, response).await,
@@ -315,9 +342,6 @@ impl StreamableHttpClient for Wire {
         let body = Bytes::new();
         let outgoing = Outgoing { method: Method::GET, session, last_event, headers, body, travelling: None };
         let response = self.send(outgoing).await?;
-        if let Some(error) = authorization(&response) {
-            return Err(error);
-        }
         match response.status() {
             StatusCode::METHOD_NOT_ALLOWED => Err(StreamableHttpError::ServerDoesNotSupportSse),
             status if !status.is_success() => Err(client(WireError::Status(status.as_u16()))),

@@ -72,7 +72,7 @@ fn patient() -> Timeouts {
 
 fn over_http(url: &str, protocol: Protocol, timeouts: Timeouts) -> McpServer {
     let headers = vec![("x-api-key".to_owned(), Secret::new("sesame"))];
-    let reach = Reach::Http { url: url.to_owned(), headers, guard: open_guard() };
+    let reach = Reach::Http { url: url.to_owned(), headers, guard: open_guard(), oauth: None };
     McpServer::new(Settings { name: "test".to_owned(), reach, protocol, timeouts }).unwrap()
 }
 

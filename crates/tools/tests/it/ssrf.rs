@@ -210,7 +210,7 @@ async fn an_mcp_server_passes_the_same_guard_and_its_posts_follow_no_redirect() 
     ];
     for url in urls {
         for protocol in [Protocol::V2025_11_25, Protocol::V2026_07_28, Protocol::Newest] {
-            let reach = Reach::Http { url: url.clone(), headers: Vec::new(), guard: guard(seen.clone()) };
+            let reach = Reach::Http { url: url.clone(), headers: Vec::new(), guard: guard(seen.clone()), oauth: None };
             let settings = Settings { name: "test".to_owned(), reach, protocol, timeouts: patient() };
             let failure = ended(&McpServer::new(settings).unwrap(), call("pay", json!({}))).await.unwrap_err();
             assert_eq!(failure.kind, FailureKind::NotSent, "{url}: {failure}");
