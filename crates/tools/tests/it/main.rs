@@ -6,8 +6,10 @@
 mod answer;
 mod fetched;
 mod http_tool;
+mod npm;
 mod peer;
 mod ssrf;
+mod stdio;
 mod target;
 mod trouble;
 
