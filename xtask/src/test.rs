@@ -2,6 +2,7 @@
 
 mod cluster;
 mod engine;
+mod mcp;
 pub(crate) mod node;
 pub(crate) mod postgres;
 pub(crate) mod python;
@@ -63,11 +64,12 @@ fn phases() -> Vec<Phase> {
             &["build", "--workspace", "--features", FAULTS, "--locked"],
         ),
         step("python", "the pinned Python packages are under target/python", &[], python::prepare),
+        step("servers", "the MCP servers from npm are under target/node/mcp", &["python"], mcp::prepare),
         step("postgres", "PostgreSQL 15 and 18 are there for the tests to start", &[], postgres::prepare),
         cargo_step(
             "tests",
             "unit and integration tests, and the tree is tidy",
-            &["tools", "build", "postgres"],
+            &["tools", "build", "postgres", "servers"],
             &["nextest", "run", "--workspace", "--features", FAULTS, "--locked", "--profile", "ci"],
         ),
         cargo_step(
@@ -84,6 +86,7 @@ fn phases() -> Vec<Phase> {
             cluster::run,
         ),
         step("node", "clients from npm, unmodified, against the binary", &["build", "python"], node::run),
+        step("mcp", "the MCP conformance suite, from npm, against our client", &["tools", "servers"], mcp::conform),
         step("engine", "the release binary with the embedded engine builds", &["tools"], engine::build),
         step("up", "one command: a conversation with the embedded model", &["engine"], engine::up),
         step("local", "the embedded engine's own tests, in the release profile", &["engine"], engine::tests),

@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
     let known: Value = serde_json::from_str(&std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default()).unwrap_or_default();
     let version = std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").unwrap_or_default();
     let server = server(&url, &scenario, &known, &version);
-    match run(&server, &scenario).await {
+    match run(&server, &scenario, &known).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{scenario}: {failure}");
@@ -84,7 +84,7 @@ fn server(url: &str, scenario: &str, known: &Value, version: &str) -> McpServer 
     McpServer::new(Settings { name: "suite".to_owned(), reach, protocol, timeouts }).unwrap()
 }
 
-async fn run(server: &McpServer, scenario: &str) -> Result<(), Failure> {
+async fn run(server: &McpServer, scenario: &str, known: &Value) -> Result<(), Failure> {
     let mut consents = 0;
     let listing = loop {
         match server.list().await {
@@ -94,13 +94,13 @@ async fn run(server: &McpServer, scenario: &str) -> Result<(), Failure> {
         }
         consents += 1;
     };
-    for tool in &listing.tools {
+    for (name, arguments) in calls(&listing.tools, known) {
         loop {
-            match call(server, tool).await {
+            match call(server, &name, &arguments).await {
                 Err(failure) if wants_consent(&failure) && consents < MAX_CONSENTS => consent(server).await?,
                 Err(failure) if scenario.starts_with("auth/") => return Err(failure),
                 ended => {
-                    println!("{}: {ended:?}", tool.name);
+                    println!("{name}: {ended:?}");
                     break;
                 }
             }
@@ -121,11 +121,30 @@ fn wants_consent(failure: &Failure) -> bool {
     failure.message.contains("(HTTP 401)") || failure.message.contains("(HTTP 403)")
 }
 
-async fn call(server: &McpServer, tool: &ListedTool) -> Result<Returned, Failure> {
+/// What to call, and with what: as the suite says, else each tool once.
+fn calls(tools: &[ListedTool], known: &Value) -> Vec<(String, Object)> {
+    if let Some(wanted) = known.get("toolCalls").and_then(Value::as_array) {
+        let call = |wanted: &Value| {
+            let name = wanted["name"].as_str().unwrap_or_default().to_owned();
+            (name, wanted["arguments"].as_object().cloned().unwrap_or_default())
+        };
+        return wanted.iter().map(call).collect();
+    }
+    let mut calls: Vec<_> = tools.iter().map(|tool| (tool.name.clone(), arguments(&tool.parameters))).collect();
+    let focal = tools.iter().find(|tool| tool.name == "json_schema_2020_12_tool");
+    for (name, arguments) in &mut calls {
+        if let Some(focal) = focal.filter(|_| name == "json_schema_echo") {
+            arguments.insert("schema".to_owned(), focal.parameters.clone().into());
+        }
+    }
+    calls
+}
+
+async fn call(server: &McpServer, tool: &str, arguments: &Object) -> Result<Returned, Failure> {
     let call = Call {
-        tool: tool.name.clone(),
-        arguments: arguments(&tool.parameters),
-        idempotency_key: format!("suite-{}", tool.name),
+        tool: tool.to_owned(),
+        arguments: arguments.clone(),
+        idempotency_key: format!("suite-{tool}"),
         timeout: Duration::from_secs(20),
         meta: Object::new(),
     };

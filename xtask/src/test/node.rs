@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// The pins of Node and npm.
-const NODE_PINS: &str = "tests/node/requirements.txt";
+pub(super) const NODE_PINS: &str = "tests/node/requirements.txt";
 /// What npm is run as, beside the interpreter.
-const NPM: &str = "target/python/bin/npm";
+pub(super) const NPM: &str = "target/python/bin/npm";
 /// The clients, with exact versions, and all that they need.
 const PINS: [&str; 2] = ["package.json", "package-lock.json"];
 /// Where the pins are.
@@ -70,7 +70,7 @@ pub(crate) fn npm(arguments: &[&str], folder: &str) -> Result<()> {
     expect_success(&mut command)
 }
 
-fn has_npm() -> bool {
+pub(super) fn has_npm() -> bool {
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "10", "-r", NODE_PINS];
     answers(PYTHON, &pip) && answers(NPM, &["--version"])
 }

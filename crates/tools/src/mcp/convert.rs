@@ -52,9 +52,6 @@ pub(super) fn result(result: ServerResult) -> Result<Returned, Failure> {
     let unknown = |message: &str| Failure::new(FailureKind::Unknown, message);
     let result = match result {
         ServerResult::CallToolResult(result) => result,
-        ServerResult::InputRequiredResult(_) => {
-            return Err(Failure::new(FailureKind::Rejected, "the server asks for input that nobody here can give"));
-        }
         ServerResult::CreateTaskResult(_) => {
             return Err(unknown("the server goes on with the call as a task, which is not followed"));
         }
