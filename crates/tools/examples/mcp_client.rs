@@ -49,7 +49,8 @@ impl Tokens for Kept {
 async fn main() -> ExitCode {
     let url = std::env::args().next_back().unwrap();
     let scenario = std::env::var("MCP_CONFORMANCE_SCENARIO").unwrap_or_default();
-    let known: Value = serde_json::from_str(&std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default()).unwrap_or_default();
+    let known: Value =
+        serde_json::from_str(&std::env::var("MCP_CONFORMANCE_CONTEXT").unwrap_or_default()).unwrap_or_default();
     let version = std::env::var("MCP_CONFORMANCE_PROTOCOL_VERSION").unwrap_or_default();
     let server = server(&url, &scenario, &known, &version);
     match run(&server, &scenario, &known).await {
@@ -72,12 +73,8 @@ fn server(url: &str, scenario: &str, known: &Value, version: &str) -> McpServer 
         (Some(id), secret) => OAuthClient::Registered { id, secret: secret.map(Secret::new) },
         (None, _) => OAuthClient::Described { url: Some(DESCRIPTION.to_owned()), name: "Mainstay".to_owned() },
     };
-    let oauth = OAuth {
-        tokens: Arc::new(Kept::default()),
-        client,
-        scopes: Vec::new(),
-        redirect_url: REDIRECT.to_owned(),
-    };
+    let oauth =
+        OAuth { tokens: Arc::new(Kept::default()), client, scopes: Vec::new(), redirect_url: REDIRECT.to_owned() };
     let reach = Reach::Http { url: url.to_owned(), headers: Vec::new(), guard, oauth: Some(oauth) };
     let protocol = if version.starts_with("2026") { Protocol::V2026_07_28 } else { Protocol::V2025_11_25 };
     let timeouts = Timeouts { connect: Duration::from_secs(20), ..Timeouts::default() };

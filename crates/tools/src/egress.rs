@@ -21,7 +21,11 @@ pub use name::{Names, SystemNames};
 pub use rule::{Otherwise, Rules};
 pub(crate) use socket::Connector;
 use target::{Host, Target};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::Error;
 
@@ -29,6 +33,10 @@ use crate::Error;
 const RESOLVE: Duration = Duration::from_secs(5);
 /// Until one address answers; a name may have several.
 const CONNECT: Duration = Duration::from_secs(5);
+/// Connections at once, idle ones included: far below what a process may open.
+const MAX_CONNECTIONS: usize = 512;
+/// Until another connection closes, when there are that many.
+const ROOM: Duration = Duration::from_secs(5);
 /// Addresses of one name that are tried, one after the other.
 const MAX_TRIES: usize = 4;
 
@@ -38,6 +46,7 @@ pub struct Guard {
     names: Arc<dyn Names>,
     ledger: Arc<dyn Ledger>,
     tls: tokio_rustls::TlsConnector,
+    room: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Guard {
@@ -60,18 +69,23 @@ impl Guard {
     /// `Refused` where TLS cannot be set up.
     pub fn new(rules: Rules, names: Arc<dyn Names>, ledger: Arc<dyn Ledger>) -> Result<Arc<Self>, Error> {
         let tls = socket::tls()?;
-        Ok(Arc::new(Self { rules, names, ledger, tls }))
+        Ok(Arc::new(Self { rules, names, ledger, tls, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }))
     }
 
-    /// The same with other rules, e.g. those of one agent.
+    /// The same with other rules, e.g. those of one agent. Both share the bound on connections.
     pub fn with_rules(&self, rules: Rules) -> Arc<Self> {
-        let Self { names, ledger, tls, .. } = self;
-        Arc::new(Self { rules, names: names.clone(), ledger: ledger.clone(), tls: tls.clone() })
+        let Self { names, ledger, tls, room, .. } = self;
+        let (names, ledger, tls, room) = (names.clone(), ledger.clone(), tls.clone(), room.clone());
+        Arc::new(Self { rules, names, ledger, tls, room })
     }
 
     /// Resolves, checks and connects. Every address of the name must be allowed: one that is not says that the
-    /// name's owner means something by it.
-    pub(crate) async fn connect(&self, target: &Target, cause: &Cause) -> Result<TcpStream, Error> {
+    /// name's owner means something by it. The permit is held as long as the connection.
+    pub(crate) async fn connect(
+        &self,
+        target: &Target,
+        cause: &Cause,
+    ) -> Result<(TcpStream, OwnedSemaphorePermit), Error> {
         let attempt = Attempt { guard: self, target, cause };
         if let Some(why) = self.rules.host_objection(target) {
             return Err(attempt.refuse(None, why));
@@ -82,10 +96,12 @@ impl Guard {
                 return Err(attempt.refuse(Some(*address), &format!("its address {address} is {why}")));
             }
         }
-        let mut last = attempt.fail(None, "the name has no address");
+        let room = timeout(ROOM, self.room.clone().acquire_owned()).await;
+        let Ok(Ok(room)) = room else { return Err(attempt.failed(None, "there are too many connections")) };
+        let mut last = attempt.fail("its name has no address");
         for address in addresses.into_iter().take(MAX_TRIES) {
             match attempt.dial(address).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => return Ok((stream, room)),
                 Err(error) => last = error,
             }
         }
@@ -142,10 +158,10 @@ impl Attempt<'_> {
 
     fn failed(&self, address: Option<IpAddr>, why: &str) -> Error {
         self.note(address, Outcome::Failed(why.to_owned()));
-        self.fail(address, why)
+        self.fail(why)
     }
 
-    fn fail(&self, _: Option<IpAddr>, why: &str) -> Error {
+    fn fail(&self, why: &str) -> Error {
         Error::Unavailable(format!("{} cannot be reached: {why}", self.target))
     }
 

@@ -167,7 +167,10 @@ fn text(kind: &str, headers: &HeaderMap, body: &[u8]) -> Result<String, String> 
     let is_text = essence.starts_with("text/")
         || essence.ends_with("+json")
         || essence.ends_with("+xml")
-        || matches!(essence.as_str(), "application/json" | "application/xml" | "application/javascript" | "application/x-ndjson")
+        || matches!(
+            essence.as_str(),
+            "application/json" | "application/xml" | "application/javascript" | "application/x-ndjson"
+        )
         || (essence.is_empty() && !body.contains(&0));
     if !is_html && !is_text {
         return Err(format!("the body is `{essence}`, which is no text ({} bytes)", body.len()));
@@ -247,7 +250,9 @@ fn described() -> ListedTool {
     ListedTool {
         name: NAME.to_owned(),
         title: Some("Fetch".to_owned()),
-        description: Some("Reads a page of the web. HTML comes back as readable text, JSON and text as they are.".to_owned()),
+        description: Some(
+            "Reads a page of the web. HTML comes back as readable text, JSON and text as they are.".to_owned(),
+        ),
         parameters: parameters.as_object().cloned().unwrap_or_else(Object::new),
         output_schema: None,
         annotations: Annotations {

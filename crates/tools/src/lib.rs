@@ -15,4 +15,6 @@ pub use digest::digest;
 pub use error::Error;
 pub use fetch::Fetch;
 pub use http_tool::{Body, Declared, Field, HttpTools, Method};
-pub use seam::{Annotations, Call, CallStream, Failure, FailureKind, ListedTool, Listing, Reply, Returned, Step, Toolbox};
+pub use seam::{
+    Annotations, Call, CallStream, Failure, FailureKind, ListedTool, Listing, Reply, Returned, Step, Toolbox,
+};

@@ -10,6 +10,7 @@ mod question;
 mod server;
 mod settings;
 mod stdio;
+mod subscription;
 mod wire;
 
 pub use auth::{OAuth, OAuthClient, StoredTokens, Tokens};

@@ -91,7 +91,8 @@ pub(super) fn conform() -> Result<Outcome> {
     let (mut passed, mut excepted, mut wrong) = (0, 0, Vec::new());
     for version in VERSIONS {
         for (scenario, _) in scenarios.iter().filter(|(_, versions)| versions.iter().any(|known| known == version)) {
-            let exception = exceptions.get(scenario).filter(|exception| exception.versions.iter().any(|v| v == version));
+            let exception =
+                exceptions.get(scenario).filter(|exception| exception.versions.iter().any(|v| v == version));
             match (run(scenario, version)?, exception) {
                 (None, None) => passed += 1,
                 (Some(_), Some(exception)) => {

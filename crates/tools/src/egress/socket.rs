@@ -1,8 +1,7 @@
 //! A checked connection, with TLS where the scheme asks for it, as hyper wants it.
 
 use std::{
-    fmt,
-    io,
+    fmt, io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -17,6 +16,7 @@ use hyper_util::{
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::OwnedSemaphorePermit,
     time::timeout,
 };
 use url::Url;
@@ -33,8 +33,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 trait Duplex: AsyncRead + AsyncWrite + Send {}
 impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
 
-/// A connection.
-pub(crate) struct Socket(Pin<Box<dyn Duplex>>);
+/// A connection, and its place among all that there may be.
+pub(crate) struct Socket(Pin<Box<dyn Duplex>>, #[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// Makes connections for hyper's client; the only one there is.
 #[derive(Clone)]
@@ -57,18 +57,21 @@ impl tower_service::Service<Uri> for Connector {
         Box::pin(async move {
             let url = Url::parse(&uri.to_string()).map_err(|why| Error::Refused(why.to_string()))?;
             let (target, _) = Target::of(url).map_err(Error::Refused)?;
-            let stream = guard.connect(&target, &cause).await?;
+            let (stream, room) = guard.connect(&target, &cause).await?;
             if target.scheme == Scheme::Http {
-                return Ok(TokioIo::new(Socket(Box::pin(stream))));
+                return Ok(TokioIo::new(Socket(Box::pin(stream), room)));
             }
             let name = match &target.host {
-                Host::Name(name) => ServerName::try_from(name.clone()).map_err(|why| Error::Refused(why.to_string()))?,
+                Host::Name(name) => {
+                    ServerName::try_from(name.clone()).map_err(|why| Error::Refused(why.to_string()))?
+                }
                 Host::Address(address) => ServerName::from(*address),
             };
             let unavailable = |why: &dyn fmt::Display| Error::Unavailable(format!("TLS with {target}: {why}"));
             let secured = timeout(HANDSHAKE, guard.tls().connect(name, stream)).await;
-            let secured = secured.map_err(|_| unavailable(&"no handshake in time"))?.map_err(|why| unavailable(&why))?;
-            Ok(TokioIo::new(Socket(Box::pin(secured))))
+            let secured =
+                secured.map_err(|_| unavailable(&"no handshake in time"))?.map_err(|why| unavailable(&why))?;
+            Ok(TokioIo::new(Socket(Box::pin(secured), room)))
         })
     }
 }
@@ -93,7 +96,11 @@ impl Connection for Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         self.0.as_mut().poll_read(context, buffer)
     }
 }

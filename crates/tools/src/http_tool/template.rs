@@ -63,7 +63,8 @@ impl Template {
         if parts.len() > 1 && !is_past_host {
             return Err("arguments stand in path and query of an address only".to_owned());
         }
-        let sample: String = parts.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "x" }).collect();
+        let sample: String =
+            parts.iter().map(|part| if let Part::Text(text) = part { text.as_str() } else { "x" }).collect();
         Ok(Self { target: place(&sample)?, parts, body })
     }
 
@@ -90,7 +91,9 @@ impl Template {
             Body::Nothing => return Ok(None),
             Body::Arguments => {
                 let mut rest = arguments.clone();
-                rest.retain(|name, _| !self.parts.iter().any(|part| matches!(part, Part::Argument(used) if used == name)));
+                rest.retain(|name, _| {
+                    !self.parts.iter().any(|part| matches!(part, Part::Argument(used) if used == name))
+                });
                 Value::Object(rest)
             }
             Body::Json(field) => filled(field, arguments).unwrap_or_default(),
@@ -151,7 +154,10 @@ mod tests {
         let template = "https://api.example.com/users/{id}/notes?q={q}";
         let made = url(template, &json!({ "id": "a/b?c#d@e", "q": "x&y=1 ü" })).unwrap();
         assert_eq!(made, "https://api.example.com/users/a%2Fb%3Fc%23d%40e/notes?q=x%26y%3D1%20%C3%BC");
-        assert_eq!(url(template, &json!({ "id": 7, "q": true })).unwrap(), "https://api.example.com/users/7/notes?q=true");
+        assert_eq!(
+            url(template, &json!({ "id": 7, "q": true })).unwrap(),
+            "https://api.example.com/users/7/notes?q=true"
+        );
         for id in ["..", ".", ""] {
             assert!(url(template, &json!({ "id": id, "q": "x" })).is_err(), "{id}");
         }

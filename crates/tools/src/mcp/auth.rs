@@ -120,7 +120,7 @@ impl Authorization {
             if stored.is_none() {
                 return Ok(None);
             }
-            state.manager = self.from_store().await.map_err(|why| said(&why))?;
+            state.manager = self.restored().await.map_err(|why| said(&why))?;
         }
         let Some(manager) = &state.manager else { return Ok(None) };
         match manager.get_access_token().await {
@@ -130,7 +130,7 @@ impl Authorization {
         }
     }
 
-    async fn from_store(&self) -> Result<Option<AuthorizationManager>, AuthError> {
+    async fn restored(&self) -> Result<Option<AuthorizationManager>, AuthError> {
         let mut manager = self.manager().await?;
         if !manager.initialize_from_store().await? {
             return Ok(None);
@@ -246,7 +246,7 @@ impl Authorization {
         let (code, csrf, issuer) = (&callback.code, &callback.csrf_token, callback.issuer.as_deref());
         session.handle_callback_with_issuer(code, csrf, issuer).await.map_err(|why| said(&why))?;
         state.session = None;
-        state.manager = self.from_store().await.map_err(|why| said(&why))?;
+        state.manager = self.restored().await.map_err(|why| said(&why))?;
         Ok(())
     }
 }
@@ -269,7 +269,9 @@ fn said(why: &AuthError) -> Error {
         AuthError::MetadataError(_)
         | AuthError::DiscoveryRequestFailed { .. }
         | AuthError::ProtectedResourceMetadataInvalid { .. }
-        | AuthError::AuthorizationServersUnavailable { .. } => "what the servers say of themselves is unusable".to_owned(),
+        | AuthError::AuthorizationServersUnavailable { .. } => {
+            "what the servers say of themselves is unusable".to_owned()
+        }
         _ => "it failed".to_owned(),
     };
     Error::Unavailable(format!("authorization: {words}"))

@@ -37,7 +37,9 @@ pub(super) fn of_request(server: &str, error: ServiceError, left: bool) -> Failu
     let (kind, words) = match error {
         ServiceError::McpError(error) => of_answer(&error),
         ServiceError::TransportSend(error) => of_transport(&error),
-        ServiceError::TransportClosed => (FailureKind::Unknown, "the connection closed before an answer came".to_owned()),
+        ServiceError::TransportClosed => {
+            (FailureKind::Unknown, "the connection closed before an answer came".to_owned())
+        }
         ServiceError::Timeout { .. } => (FailureKind::Unknown, "no answer in time".to_owned()),
         ServiceError::Cancelled { .. } => (FailureKind::Unknown, "it was given up before an answer came".to_owned()),
         other => (FailureKind::Unknown, other.to_string()),

@@ -11,9 +11,7 @@ use std::{
 
 use rmcp::{
     ClientHandler, RoleClient,
-    model::{
-        ClientCapabilities, ClientConfig, Implementation, ProgressNotificationParam, ProgressToken,
-    },
+    model::{ClientCapabilities, ClientConfig, Implementation, ProgressNotificationParam, ProgressToken},
     service::NotificationContext,
 };
 use tokio::sync::mpsc;

@@ -29,6 +29,7 @@ use super::{
     handler::{Handler, Heard},
     settings::{Protocol, Reach, Settings},
     stdio,
+    subscription::Subscribed,
     wire::{self, Wire},
 };
 use crate::{
@@ -64,6 +65,7 @@ pub(super) struct Inner {
     wire: Option<Wire>,
     connection: Mutex<Option<Running>>,
     heard: Heard,
+    subscribed: Subscribed,
     used: AtomicBool,
 }
 
@@ -82,9 +84,9 @@ impl McpServer {
         let wire = match &settings.reach {
             Reach::Http { url, headers, guard, oauth } => {
                 let (_, url) = Target::parse(url).map_err(Error::Refused)?;
-                let authorization = oauth.clone().map(|oauth| {
-                    Authorization::new(oauth, url.clone(), guard.clone(), &settings.name).map(Arc::new)
-                });
+                let authorization = oauth
+                    .clone()
+                    .map(|oauth| Authorization::new(oauth, url.clone(), guard.clone(), &settings.name).map(Arc::new));
                 let headers = headers.iter().map(|(name, value)| {
                     let name = name.parse::<HeaderName>();
                     name.map(|name| (name, value.clone())).map_err(|_| Error::Refused("a header's name is none".into()))
@@ -104,12 +106,20 @@ impl McpServer {
                 return Err(Error::Refused(format!("program {} is no absolute path", program.display())));
             }
         };
-        let (heard, used) = (Heard::default(), AtomicBool::new(false));
-        Ok(Self(Arc::new(Inner { settings, wire, connection: Mutex::new(None), heard, used })))
+        Ok(Self(Arc::new(Inner {
+            settings,
+            wire,
+            connection: Mutex::default(),
+            heard: Heard::default(),
+            subscribed: Subscribed::default(),
+            used: AtomicBool::new(false),
+        })))
     }
 
-    /// How often the server said that its tools have changed. A number that grew says: list again.
+    /// How often the server said that its tools have changed. A number that grew says: list again. Servers of
+    /// 2026-07-28 say it only once their tools were listed.
     pub fn changed(&self) -> u64 {
+        self.0.subscribed.empty(&self.0.heard);
         self.0.heard.tools.load(Ordering::Relaxed)
     }
 
@@ -126,6 +136,7 @@ impl McpServer {
     /// Closes the connection; the next use makes another. Calls in flight end as `Unknown`.
     pub async fn close(&self) {
         let running = self.0.connection.lock().await.take();
+        self.0.subscribed.end();
         if let Some(mut running) = running {
             let _ = timeout(self.0.settings.timeouts.connect, running.close()).await;
         }
@@ -137,7 +148,8 @@ impl McpServer {
 
     pub(super) fn authorization(&self) -> Result<&Authorization, Error> {
         let authorization = self.0.wire.as_ref().and_then(|wire| wire.authorization.as_deref());
-        authorization.ok_or_else(|| Error::Refused(format!("MCP server `{}` has no OAuth in its settings", self.name())))
+        authorization
+            .ok_or_else(|| Error::Refused(format!("MCP server `{}` has no OAuth in its settings", self.name())))
     }
 
     pub(super) async fn ask<T>(
@@ -173,6 +185,7 @@ impl McpServer {
             cursor = page.next_cursor.filter(|cursor| !cursor.is_empty());
             if cursor.is_none() {
                 let (peer, _) = self.0.connected().await?;
+                self.0.subscribed.ask(&peer, self.0.settings.timeouts.request).await;
                 if let Some(info) = peer.peer_info() {
                     listing.protocol = Some(info.protocol_version.to_string());
                     listing.server = info.server_info.as_ref().map(|told| format!("{} {}", told.name, told.version));

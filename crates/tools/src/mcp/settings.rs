@@ -95,10 +95,6 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(30),
-            request: Duration::from_secs(60),
-            idle: Duration::from_secs(300),
-        }
+        Self { connect: Duration::from_secs(30), request: Duration::from_secs(60), idle: Duration::from_secs(300) }
     }
 }

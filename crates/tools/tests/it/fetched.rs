@@ -23,27 +23,38 @@ fn text(returned: &Returned) -> &str {
 fn pages(asked: &Asked) -> Vec<Do> {
     let path = asked.head.split_whitespace().nth(1).unwrap().to_owned();
     let head = asked.is("HEAD");
-    vec![match path.as_str() {
-        "/page" if head => whole("200 OK", "content-type: text/html\r\n", ""),
-        "/page" => whole("200 OK", "content-type: text/html; charset=utf-8\r\n", "<title>T</title><body><p>Hello</p><script>x</script>"),
-        "/json" => whole("200 OK", "content-type: application/json\r\n", "{\"a\": 1}"),
-        "/long" => whole("200 OK", "content-type: text/plain\r\n", &"é".repeat(100)),
-        "/binary" => whole("200 OK", "content-type: image/png\r\n", "xx"),
-        "/packed" => whole("200 OK", "content-type: text/plain\r\ncontent-encoding: gzip\r\n", "xx"),
-        "/missing" => whole("404 No", "content-type: text/plain\r\n", "nothing here"),
-        "/there" => whole("302 A", "location: ./page\r\n", ""),
-        "/loop" => whole("302 A", "location: /loop\r\n", ""),
-        "/huge" => Do::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9999999\r\n\r\n".to_vec()),
-        "/cut" => Do::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 99\r\n\r\nhi".to_vec()),
-        "/endless" => {
-            let Do::Send(part) = chunk(&"x".repeat(65_536)) else { panic!() };
-            return vec![
-                Do::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()),
-                Do::Endless(part),
-            ];
-        }
-        _ => return vec![Do::Hang],
-    }, Do::Close]
+    vec![
+        match path.as_str() {
+            "/page" if head => whole("200 OK", "content-type: text/html\r\n", ""),
+            "/page" => whole(
+                "200 OK",
+                "content-type: text/html; charset=utf-8\r\n",
+                "<title>T</title><body><p>Hello</p><script>x</script>",
+            ),
+            "/json" => whole("200 OK", "content-type: application/json\r\n", "{\"a\": 1}"),
+            "/long" => whole("200 OK", "content-type: text/plain\r\n", &"é".repeat(100)),
+            "/binary" => whole("200 OK", "content-type: image/png\r\n", "xx"),
+            "/packed" => whole("200 OK", "content-type: text/plain\r\ncontent-encoding: gzip\r\n", "xx"),
+            "/missing" => whole("404 No", "content-type: text/plain\r\n", "nothing here"),
+            "/there" => whole("302 A", "location: ./page\r\n", ""),
+            "/loop" => whole("302 A", "location: /loop\r\n", ""),
+            "/huge" => {
+                Do::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 9999999\r\n\r\n".to_vec())
+            }
+            "/cut" => Do::Send(b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 99\r\n\r\nhi".to_vec()),
+            "/endless" => {
+                let Do::Send(part) = chunk(&"x".repeat(65_536)) else { panic!() };
+                return vec![
+                    Do::Send(
+                        b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n\r\n".to_vec(),
+                    ),
+                    Do::Endless(part),
+                ];
+            }
+            _ => return vec![Do::Hang],
+        },
+        Do::Close,
+    ]
 }
 
 #[tokio::test]
@@ -92,7 +103,12 @@ async fn pages_that_do_not_end_well_are_failures() {
     let mut slow = call("fetch", json!({ "url": at("/hang") }));
     slow.timeout = Duration::from_millis(200);
     assert_eq!(ended(&Fetch::new(open_guard(), "agent"), slow).await.unwrap_err().kind, FailureKind::Unknown);
-    for wrong in [json!({}), json!({ "url": 1 }), json!({ "url": at("/page"), "method": "POST" }), json!({ "url": at("/page"), "start": -1 })] {
+    for wrong in [
+        json!({}),
+        json!({ "url": 1 }),
+        json!({ "url": at("/page"), "method": "POST" }),
+        json!({ "url": at("/page"), "start": -1 }),
+    ] {
         assert_eq!(fetched(wrong.clone()).await.unwrap_err().kind, FailureKind::NotSent, "{wrong}");
     }
     let other = ended(&Fetch::new(open_guard(), "agent"), call("shell", json!({}))).await.unwrap_err();

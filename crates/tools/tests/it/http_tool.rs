@@ -1,6 +1,8 @@
 //! HTTP tools that an operator declares: what is sent, and what each status says.
 
-use mainstay_tools::{Annotations, Body, Declared, Failure, FailureKind, HttpTools, Method, Returned, Toolbox as _, mcp::Secret};
+use mainstay_tools::{
+    Annotations, Body, Declared, Failure, FailureKind, HttpTools, Method, Returned, Toolbox as _, mcp::Secret,
+};
 use mainstay_vocabulary::Content;
 use serde_json::json;
 

@@ -4,9 +4,11 @@
 #![allow(clippy::disallowed_methods, reason = "a test has no runtime whose tasks and clock it could use")]
 
 mod answer;
+mod changed;
 mod fetched;
 mod http_tool;
 mod npm;
+mod oauth;
 mod peer;
 mod ssrf;
 mod stdio;

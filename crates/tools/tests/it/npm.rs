@@ -42,7 +42,13 @@ impl Npm {
         self.packages.join(package).join("dist/index.js").display().to_string()
     }
 
-    fn stdio(&self, package: &str, arguments: &[&str], environment: Vec<(String, Secret)>, protocol: Protocol) -> McpServer {
+    fn stdio(
+        &self,
+        package: &str,
+        arguments: &[&str],
+        environment: Vec<(String, Secret)>,
+        protocol: Protocol,
+    ) -> McpServer {
         let mut words = vec![self.program(package)];
         words.extend(arguments.iter().map(|word| (*word).to_owned()));
         let reach = Reach::Stdio {
@@ -79,7 +85,10 @@ async fn everything_over_http(npm: &Npm) -> Listening {
 }
 
 fn text(returned: &Returned) -> String {
-    let texts = returned.content.iter().filter_map(|part| if let Content::Text(text) = part { Some(text.as_str()) } else { None });
+    let texts = returned
+        .content
+        .iter()
+        .filter_map(|part| if let Content::Text(text) = part { Some(text.as_str()) } else { None });
     texts.collect()
 }
 
@@ -94,7 +103,8 @@ async fn exercised(server: &McpServer) {
     let returned = ended(server, call("get-sum", json!({ "a": 2, "b": 3 }))).await.unwrap();
     assert!(text(&returned).contains('5'));
     let returned = ended(server, call("get-tiny-image", json!({}))).await.unwrap();
-    let is_picture = |part: &Content| matches!(part, Content::Image { url, .. } if url.starts_with("data:image/png;base64,"));
+    let is_picture =
+        |part: &Content| matches!(part, Content::Image { url, .. } if url.starts_with("data:image/png;base64,"));
     assert!(returned.content.iter().any(is_picture));
     let returned = ended(server, call("get-structured-content", json!({ "location": "New York" }))).await.unwrap();
     assert!(returned.structured.is_some_and(|value| value.is_object()));

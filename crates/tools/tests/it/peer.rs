@@ -68,11 +68,7 @@ impl Peer {
 
     pub(crate) async fn at(address: &str, answer: impl Fn(&Asked) -> Vec<Do> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
-        let peer = Self {
-            address: listener.local_addr().unwrap(),
-            asked: Arc::default(),
-            connections: Arc::default(),
-        };
+        let peer = Self { address: listener.local_addr().unwrap(), asked: Arc::default(), connections: Arc::default() };
         let (asked, connections) = (peer.asked.clone(), peer.connections.clone());
         let answer: Answer = Arc::new(answer);
         tokio::spawn(async move {
@@ -213,6 +209,40 @@ pub(crate) fn legacy(call: impl Fn(&Asked) -> Vec<Do> + Send + Sync + 'static) -
             }
             "tools/call" => call(asked),
             "server/discover" => vec![as_json(&error(asked, -32601, "what?"))],
+            _ => vec![whole("202 Accepted", "", "")],
+        }
+    }
+}
+
+/// A server of 2026-07-28 that does all but `tools/call` well, and says once that its tools have changed.
+pub(crate) fn modern(call: impl Fn(&Asked) -> Vec<Do> + Send + Sync + 'static) -> impl Fn(&Asked) -> Vec<Do> {
+    move |asked| {
+        let answer = |result: Value| vec![as_json(&json!({ "jsonrpc": "2.0", "id": asked.id(), "result": result }))];
+        match asked.method().as_str() {
+            "server/discover" => answer(json!({
+                "resultType": "complete", "supportedVersions": ["2026-07-28"], "ttlMs": 0, "cacheScope": "private",
+                "capabilities": { "tools": { "listChanged": true } },
+                "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "peer", "version": "2.0" } },
+            })),
+            "tools/list" => answer(json!({
+                "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
+                "tools": [{ "name": "pay", "inputSchema": { "type": "object" } }],
+            })),
+            "subscriptions/listen" => {
+                let meta = json!({ "io.modelcontextprotocol/subscriptionId": asked.id() });
+                let said = |method: &str, params: Value| {
+                    event(None, &json!({ "jsonrpc": "2.0", "method": method, "params": params }).to_string())
+                };
+                let accepted = json!({ "_meta": meta, "notifications": { "toolsListChanged": true } });
+                let acknowledged = said("notifications/subscriptions/acknowledged", accepted);
+                vec![
+                    events(),
+                    acknowledged,
+                    said("notifications/tools/list_changed", json!({ "_meta": meta })),
+                    Do::Hang,
+                ]
+            }
+            "tools/call" => call(asked),
             _ => vec![whole("202 Accepted", "", "")],
         }
     }

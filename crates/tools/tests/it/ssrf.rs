@@ -173,7 +173,10 @@ async fn nothing_forbidden_is_reached_by_a_redirect() {
     for (number, address) in addresses.iter().enumerate() {
         let url = format!("http://allowed.test:{}/{number}", peer.address.port());
         // A location that is no address at all leads back to the same server, which is allowed; it gets a path of ours.
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(20), ended(&fetch, call("fetch", json!({ "url": url }))));
+        let answer = tokio::time::timeout(
+            std::time::Duration::from_secs(20),
+            ended(&fetch, call("fetch", json!({ "url": url }))),
+        );
         ends += usize::from(answer.await.unwrap_or_else(|_| panic!("{address}")).is_err());
         assert_eq!(forbidden.came(), 0, "{address}");
     }
@@ -184,7 +187,9 @@ async fn nothing_forbidden_is_reached_by_a_redirect() {
 #[tokio::test]
 async fn a_name_that_changes_its_mind_is_checked_each_time() {
     let (forbidden, seen) = (Forbidden::start(), Arc::new(Seen::default()));
-    let peer = Peer::at(&format!("{ALLOWED}:0"), |_| vec![whole("200 OK", "content-type: text/plain\r\n", "hi"), Do::Close]).await;
+    let peer =
+        Peer::at(&format!("{ALLOWED}:0"), |_| vec![whole("200 OK", "content-type: text/plain\r\n", "hi"), Do::Close])
+            .await;
     let fetch = Fetch::new(guard(seen.clone()), "agent");
     let url = format!("http://rebind.test:{}/", peer.address.port());
     ended(&fetch, call("fetch", json!({ "url": url }))).await.unwrap();
@@ -255,7 +260,8 @@ async fn the_lists_of_hosts_are_kept_to() {
             let guard = Guard::new(rules(otherwise), names(), seen.clone()).unwrap();
             let url = format!("http://{host}:{port}/");
             ended(&Fetch::new(guard, "agent") as &dyn Toolbox, call("fetch", json!({ "url": url }))).await.unwrap_err();
-            let refused = seen.0.lock().unwrap().iter().any(|connection| matches!(connection.outcome, Outcome::Refused(_)));
+            let refused =
+                seen.0.lock().unwrap().iter().any(|connection| matches!(connection.outcome, Outcome::Refused(_)));
             assert_eq!(!refused, allowed, "{host} {otherwise:?}");
         }
     }

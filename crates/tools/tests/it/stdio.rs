@@ -50,7 +50,8 @@ fn server(on_call: &str) -> McpServer {
 
 #[tokio::test]
 async fn a_process_sees_the_environment_that_it_was_given() {
-    let server = server(r#"text "$(id "$line")" "$(/usr/bin/env | grep -v '^_=\|^PWD=\|^OLDPWD=\|^SHLVL=' | tr '\n' ' ')""#);
+    let server =
+        server(r#"text "$(id "$line")" "$(/usr/bin/env | grep -v '^_=\|^PWD=\|^OLDPWD=\|^SHLVL=' | tr '\n' ' ')""#);
     let returned = ended(&server, call("pay", json!({}))).await.unwrap();
     assert_eq!(returned.content, [Content::Text("GIVEN=sesame ".to_owned())]);
     assert!(!format!("{server:?}").contains("sesame"));
@@ -68,7 +69,8 @@ async fn a_launcher_comes_before_the_program() {
     let script = SERVER.replace("CALL", r#"text "$(id "$line")" "$MARK""#);
     let Reach::Stdio { program, arguments, environment, directory, .. } = reach(&script) else { panic!() };
     let launcher = vec!["/usr/bin/env".to_owned(), "MARK=set".to_owned()];
-    let server = McpServer::new(settings(Reach::Stdio { launcher, program, arguments, environment, directory })).unwrap();
+    let server =
+        McpServer::new(settings(Reach::Stdio { launcher, program, arguments, environment, directory })).unwrap();
     let returned = ended(&server, call("pay", json!({}))).await.unwrap();
     assert_eq!(returned.content, [Content::Text("set".to_owned())]);
 }
@@ -80,7 +82,11 @@ async fn how_a_process_ends_says_what_is_known() {
         ("closes its output", "exec >&-; sleep 60", FailureKind::Unknown),
         ("answers another", r#"text 4711 x; exit 0"#, FailureKind::Unknown),
         ("half a line", "printf '{\"jsonrpc\":'; exit 0", FailureKind::Unknown),
-        ("a line without end", "while printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; do :; done", FailureKind::Unknown),
+        (
+            "a line without end",
+            "while printf 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa'; do :; done",
+            FailureKind::Unknown,
+        ),
         ("never answers", ":", FailureKind::Unknown),
     ];
     for (name, on_call, kind) in cases {
@@ -94,7 +100,9 @@ async fn how_a_process_ends_says_what_is_known() {
 #[tokio::test]
 async fn a_process_that_does_not_begin_was_sent_nothing() {
     let short = Timeouts { connect: Duration::from_millis(500), ..patient() };
-    for script in ["exit 1", "sleep 60", "echo hello; sleep 60", "echo '{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":7}'; sleep 60"] {
+    for script in
+        ["exit 1", "sleep 60", "echo hello; sleep 60", "echo '{\"jsonrpc\":\"2.0\",\"id\":0,\"result\":7}'; sleep 60"]
+    {
         let server = McpServer::new(Settings { timeouts: short, ..settings(reach(script)) }).unwrap();
         let failure = ended(&server, call("pay", json!({}))).await.expect_err(script);
         assert_eq!(failure.kind, FailureKind::NotSent, "{script}: {failure}");
@@ -110,7 +118,8 @@ async fn a_process_that_does_not_begin_was_sent_nothing() {
 fn only_absolute_paths_are_started() {
     let Reach::Stdio { launcher, arguments, environment, directory, .. } = reach("") else { panic!() };
     let program = PathBuf::from("sh");
-    let error = McpServer::new(settings(Reach::Stdio { launcher, program, arguments, environment, directory })).unwrap_err();
+    let error =
+        McpServer::new(settings(Reach::Stdio { launcher, program, arguments, environment, directory })).unwrap_err();
     assert!(error.to_string().contains("absolute"), "{error}");
 }
 

@@ -36,7 +36,8 @@ fn each_edge_of_each_private_block_is_refused() {
 
 #[test]
 fn metadata_services_are_known_by_name() {
-    for text in ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "100.100.100.200"] {
+    for text in ["169.254.169.254", "fd00:ec2::254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "100.100.100.200"]
+    {
         assert!(address::is_metadata(text.parse().unwrap()), "{text}");
     }
     assert!(!address::is_metadata("169.254.169.253".parse().unwrap()));
@@ -65,7 +66,9 @@ fn odd_spellings_become_plain_or_are_refused() {
         http://exa$mple.com/ http://a,b/ http://[::1]b/ http://<a>/ http://a^b/ http://a|b/";
     let longest = format!("http://{}.com/", "a".repeat(64));
     let long = format!("http://a/{}", "x".repeat(9000));
-    for text in refused.split('\n').flat_map(|line| line.trim().split(" http").map(str::to_owned)).chain([longest, long]) {
+    for text in
+        refused.split('\n').flat_map(|line| line.trim().split(" http").map(str::to_owned)).chain([longest, long])
+    {
         let text = if text.starts_with("://") { format!("http{text}") } else { text };
         assert!(Target::parse(&text).is_err() || text.contains("0x.0x"), "{text}");
     }
@@ -119,7 +122,9 @@ fn blocks_hold_what_is_in_them() {
 
 #[test]
 fn patterns_that_mean_nothing_are_refused() {
-    for wrong in ["", "*.", "a/b", "ftp://a", "a:b", "a:99999", "*.1.2.3.4", "a@b", "a b", "[::1", "http://", "a..b", "%61"] {
+    for wrong in
+        ["", "*.", "a/b", "ftp://a", "a:b", "a:99999", "*.1.2.3.4", "a@b", "a b", "[::1", "http://", "a..b", "%61"]
+    {
         assert!(Rules::default().allow([wrong]).is_err(), "{wrong}");
     }
     assert!(Rules::default().allow_private(["10/8"]).is_err());

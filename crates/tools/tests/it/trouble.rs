@@ -15,12 +15,13 @@ use serde_json::json;
 
 use crate::{
     call, ended, over_http, patient,
-    peer::{Asked, Do, Peer, as_json, chunk, error, event, events, last_chunk, legacy, result, whole},
+    peer::{Asked, Do, Peer, as_json, chunk, error, event, events, last_chunk, legacy, modern, result, whole},
 };
 
 const JSON: &str = "content-type: application/json\r\n";
 
 type Answer = fn(&Asked) -> Vec<Do>;
+type Server = Box<dyn Fn(&Asked) -> Vec<Do> + Send + Sync>;
 
 /// What a server answers to `tools/call`, and what that says about the effect.
 const ANSWERS: &[(&str, FailureKind, Answer)] = &[
@@ -96,9 +97,18 @@ const ANSWERS: &[(&str, FailureKind, Answer)] = &[
 
 #[tokio::test]
 async fn every_bad_answer_is_a_failure_of_the_right_kind() {
+    every_bad_answer(Protocol::V2025_11_25, |answer| Box::new(legacy(answer))).await;
+}
+
+#[tokio::test]
+async fn so_it_is_without_sessions() {
+    every_bad_answer(Protocol::V2026_07_28, |answer| Box::new(modern(answer))).await;
+}
+
+async fn every_bad_answer(protocol: Protocol, server: fn(Answer) -> Server) {
     for (name, kind, answer) in ANSWERS {
-        let peer = Peer::start(legacy(answer)).await;
-        let server = over_http(&peer.url(), Protocol::V2025_11_25, patient());
+        let peer = Peer::start(server(*answer)).await;
+        let server = over_http(&peer.url(), protocol, patient());
         let mut call = call("pay", json!({}));
         call.timeout = Duration::from_secs(3);
         let failure = ended(&server, call).await.expect_err(name);

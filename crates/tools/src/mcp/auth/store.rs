@@ -80,8 +80,8 @@ fn theirs(stored: &StoredTokens) -> Result<StoredCredentials, AuthError> {
     if let Some(seconds) = stored.expires_in_seconds {
         token["expires_in"] = seconds.into();
     }
-    let token = serde_json::from_value(token)
-        .map_err(|_| AuthError::CredentialStoreError("the tokens are none".to_owned()))?;
+    let token =
+        serde_json::from_value(token).map_err(|_| AuthError::CredentialStoreError("the tokens are none".to_owned()))?;
     let credentials = StoredCredentials::new(
         stored.client_id.clone(),
         Some(token),
