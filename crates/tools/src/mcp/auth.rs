@@ -162,7 +162,11 @@ impl Authorization {
             }
         }
         let token = state.manager.as_ref()?.get_access_token().await.ok()?;
-        (Some(token.as_str()) != sent).then_some(token)
+        let another = (Some(token.as_str()) != sent).then_some(token);
+        if another.is_some() {
+            state.challenge = None;
+        }
+        another
     }
 
     async fn by_credentials(&self, id: &str, secret: &Secret, header: &str) -> Result<AuthorizationManager, AuthError> {
@@ -183,6 +187,11 @@ impl Authorization {
         manager.configure_client_credentials(&config)?;
         manager.exchange_client_credentials(&config).await?;
         Ok(manager)
+    }
+
+    /// Whether the server's last refusal can only be helped by a person.
+    pub(super) async fn waits(&self) -> bool {
+        self.state.lock().await.challenge.is_some() && !matches!(self.oauth.client, OAuthClient::Credentials { .. })
     }
 
     /// Where a person consents.

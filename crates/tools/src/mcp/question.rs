@@ -101,6 +101,14 @@ impl McpServer {
         Err(Failure::new(FailureKind::Unknown, failure::named(self.name(), &words)))
     }
 
+    /// Whether the server refused us in a way that only a person's consent helps.
+    pub async fn wants_consent(&self) -> bool {
+        match self.authorization() {
+            Ok(authorization) => authorization.waits().await,
+            Err(_) => false,
+        }
+    }
+
     /// Begins a person's consent: the address to open. What a server asked for when it last refused is asked for.
     ///
     /// # Errors

@@ -50,8 +50,8 @@ const MAX_RESUMES: usize = 5;
 const RESUME_AFTER: Duration = Duration::from_millis(200);
 /// At most between two resumptions.
 const RESUME_MOST: Duration = Duration::from_secs(5);
-/// Requests that one server is sent at once.
-const MAX_CONCURRENT: usize = 16;
+/// Requests that one server is sent at once; more wait, and count as not sent until it is their turn.
+const MAX_CONCURRENT: usize = 128;
 
 type Running = RunningService<RoleClient, Handler>;
 

@@ -1,7 +1,7 @@
 //! A server that is a process: started with a cleared environment in a process group of its own, spoken to over its
 //! standard input and output, killed with its group.
 
-use std::{io, path::Path, process::Stdio};
+use std::{io, path::Path, process::Stdio, time::Duration};
 
 use rmcp::{
     RoleClient,
@@ -10,7 +10,10 @@ use rmcp::{
     transport::{Transport, async_rw::AsyncRwTransport},
 };
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::{
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
 
 use super::{
     settings::{Reach, Secret},
@@ -18,6 +21,8 @@ use super::{
 };
 use crate::Error;
 
+/// Between the end of its input and its death.
+const GRACE: Duration = Duration::from_secs(2);
 /// Bytes of one line: as one answer over HTTP.
 const MAX_LINE_BYTES: usize = super::wire::MAX_JSON_BYTES;
 
@@ -39,7 +44,7 @@ impl Drop for Group {
 /// The transport to such a process.
 pub(super) struct Process {
     lines: AsyncRwTransport<RoleClient, ChildStdout, ChildStdin>,
-    _group: Group,
+    group: Group,
 }
 
 /// Starts the process.
@@ -74,7 +79,7 @@ pub(super) fn start(reach: &Reach) -> Result<Process, Error> {
         return Err(unavailable(&"it has no standard input and output"));
     };
     let lines = AsyncRwTransport::new_client(output, input).with_max_line_length(MAX_LINE_BYTES);
-    Ok(Process { lines, _group: Group { child, group } })
+    Ok(Process { lines, group: Group { child, group } })
 }
 
 impl Transport<RoleClient> for Process {
@@ -98,7 +103,10 @@ impl Transport<RoleClient> for Process {
         self.lines.receive()
     }
 
+    /// Closes its standard input and lets it end by itself for a moment.
     async fn close(&mut self) -> Result<(), Self::Error> {
-        self.lines.close().await.map_err(io::Error::other)
+        let closed = self.lines.close().await.map_err(io::Error::other);
+        let _ = timeout(GRACE, self.group.child.wait()).await;
+        closed
     }
 }

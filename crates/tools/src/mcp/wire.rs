@@ -32,6 +32,8 @@ pub(super) const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// Connections to one server that are kept without use.
 pub(super) const MAX_IDLE: usize = 4;
 
+/// Until the head of a call's response is there, whatever its own timeout is.
+const MAX_CALL: Duration = Duration::from_secs(24 * 3600);
 /// How often one request is sent until its token is liked.
 const MAX_REFUSALS: usize = 2;
 
@@ -83,7 +85,7 @@ pub(super) struct Wire {
     /// The endpoint, as the guard spelled it.
     pub(super) url: Arc<str>,
     pub(super) headers: Arc<[(HeaderName, Secret)]>,
-    /// Until a response's head is there; a call's own timeout is shorter or longer.
+    /// Until a response's head is there.
     pub(super) patience: Duration,
     pub(super) idle: Duration,
     pub(super) authorization: Option<Arc<Authorization>>,
@@ -150,11 +152,13 @@ impl Wire {
         if let Some(travelling) = &outgoing.travelling {
             request = request.header(IDEMPOTENCY, &travelling.idempotency_key);
         }
+        // A call ends by its own timeout; until then its answer may take as long as it likes.
+        let patience = if outgoing.travelling.is_some() { MAX_CALL } else { self.patience };
         let left = outgoing.travelling.map(|travelling| travelling.left).unwrap_or_default();
         let request = request
             .body(Sending::new(outgoing.body, left))
             .map_err(|_| client(WireError::Refused("a header cannot be sent as it is")))?;
-        self.http.send(request, self.patience).await.map_err(client)
+        self.http.send(request, patience).await.map_err(client)
     }
 
     fn events(&self, body: Incoming) -> Events {

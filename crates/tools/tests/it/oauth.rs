@@ -189,6 +189,7 @@ async fn a_person_consents_once() {
     let server = server(&peer, &vault, registered(), open_guard());
     let failure = ended(&server, call("pay", json!({}))).await.unwrap_err();
     assert_eq!(failure.kind, FailureKind::NotSent, "the handshake was refused, the call not sent: {failure}");
+    assert!(server.wants_consent().await);
     let address = server.authorize().await.unwrap();
     assert_eq!(parameter(&address, "code_challenge_method").as_deref(), Some("S256"));
     assert!(parameter(&address, "resource").is_some() && parameter(&address, "code_challenge").is_some(), "{address}");
@@ -208,6 +209,7 @@ async fn a_person_consents_once() {
     assert!(token_requests(&peer)[0].contains("code_verifier="));
     ended(&server, call("pay", json!({}))).await.unwrap();
     assert_eq!(vault.access().as_deref(), Some("good-0"));
+    assert!(!server.wants_consent().await);
 }
 
 #[tokio::test]
